@@ -1,0 +1,51 @@
+"""Identifiers: UUIDv7 (RFC 9562, section 5.7), with the shard of a conversation in the 12 bits after the version.
+
+A conversation's id is born with its shard in ``rand_a``; the ids of its messages copy it. Every id of a
+conversation's data thus names one of 4,096 virtual shards, for ever, without a look-up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from uuid import UUID
+
+SHARDS = 4096
+
+
+def new_id(*, shard: int | None = None) -> UUID:
+    """Return a fresh UUIDv7; ``shard`` (0–4095) fills the bits after the version, random if not given."""
+    milliseconds = time.time_ns() // 1_000_000
+    chosen = secrets.randbelow(SHARDS) if shard is None else shard
+    value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80
+    value |= 0x7 << 76 | chosen << 64 | 0b10 << 62 | secrets.randbits(62)
+    return UUID(int=value)
+
+
+def shard_of(value: UUID) -> int:
+    """Return the 12 bits after the version."""
+    return (value.int >> 64) & 0xFFF
+
+
+def message_id(conversation_id: UUID) -> UUID:
+    """Return a fresh message id in the shard of its conversation."""
+    return new_id(shard=shard_of(conversation_id))
+
+
+def direct_key(one: UUID, other: UUID) -> bytes:
+    """Return the 32 bytes that name the one direct conversation of a pair, in either order."""
+    return b"".join(sorted((one.bytes, other.bytes)))
+
+
+def direct_conversation_id(key: bytes) -> UUID:
+    """Return a fresh id for a direct conversation; its shard follows from the pair."""
+    return new_id(shard=int.from_bytes(hashlib.sha256(key).digest()[:2]) % SHARDS)
+
+
+def group_id(sender_id: UUID, client_id: str) -> UUID:
+    """Return the id (UUIDv8) of the group that a send with this client id creates: a retry meets itself."""
+    digest = hashlib.sha256(sender_id.bytes + client_id.encode()).digest()
+    value = int.from_bytes(digest[:16])
+    value &= ~(0xF << 76) & ~(0b11 << 62)
+    return UUID(int=value | 0x8 << 76 | 0b10 << 62)

@@ -1,0 +1,1 @@
+"""Django's SQLite backend, with one queue of writers in a process."""
