@@ -1,0 +1,99 @@
+"""Messages and conversations as one viewer sees them: plain values that every door can write out.
+
+They name people by id; ``accounts.queries.people`` has their names, one query for a whole page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from parley.conversations.seen import Me, SeenParticipant
+
+
+@dataclass(frozen=True, slots=True)
+class SeenMessage:
+    message_id: UUID
+    conversation_id: UUID
+    sender_id: UUID
+    seq: int
+    revision: int
+    subject: str
+    message_body: str
+    sent_at: datetime
+    client_id: str | None
+    reply_to: UUID | None
+    edited_at: datetime | None
+    retracted_at: datetime | None
+    read: bool
+    starred: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SeenConversation:
+    """``messages`` are the newest in ascending ``seq`` (in sync: those that changed, by revision)."""
+
+    conversation_id: UUID
+    kind: str
+    title: str
+    created_at: datetime
+    changed_at: datetime
+    last_seq: int
+    revision: int
+    participant_count: int
+    participants: list[SeenParticipant]
+    messages: list[SeenMessage]
+    last_message: SeenMessage | None
+    unread_count: int
+    unread_capped: bool
+    me: Me
+    reset: bool = False
+
+    def people(self) -> set[UUID]:
+        """The ids of everyone named in it."""
+        found = {p.user_id for p in self.participants} | {m.sender_id for m in self.messages}
+        return found | ({self.last_message.sender_id} if self.last_message else set())
+
+
+@dataclass(frozen=True, slots=True)
+class ReadState:
+    read_seq: int
+    watermark: int
+    unread_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadTotal:
+    messages: int
+    conversations: int
+    capped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one participant, other than the sender, has had of a message."""
+
+    user_id: UUID
+    delivered: bool
+    read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SeenMark:
+    message_id: UUID
+    conversation_id: UUID
+    read: bool
+    starred: bool
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One answer of ``sync``. ``removed`` holds (conversation, message) pairs, ``left`` conversations."""
+
+    conversations: list[SeenConversation]
+    marks: list[SeenMark]
+    removed: list[tuple[UUID, UUID]]
+    left: list[UUID]
+    cursor: str
+    more: bool
