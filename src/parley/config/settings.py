@@ -34,6 +34,8 @@ INSTALLED_APPS = [
 
 AUTH_USER_MODEL = "accounts.User"
 KNOX_TOKEN_MODEL = "accounts.OpaqueToken"
+# Knox's own table is replaced by accounts.OpaqueToken; its migrations would create it all the same.
+MIGRATION_MODULES = {"knox": None}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MIDDLEWARE = [

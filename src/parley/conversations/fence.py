@@ -1,0 +1,197 @@
+"""The fence: generations number all changes, so that a reader knows what is committed for good.
+
+Every writing transaction holds a *shared* lock on one generation g to its commit, with ``settled < g ≤ current``.
+A tick opens the next generation and takes the *exclusive* lock on each older one in order: had it, all writers of
+that generation have committed, and ``settled`` rises to it. Nobody ever waits for a lock here. So everything
+stamped with a generation up to ``settled`` is committed and visible, whatever clocks and stalled writers do.
+
+PostgreSQL takes transaction-level advisory locks, MySQL and MariaDB lock rows of ``generation``; on SQLite
+``BEGIN IMMEDIATE`` is the lock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
+from django.utils import timezone
+
+from parley.conversations.models import Fence, Generation
+from parley.kernel.database import in_transaction, is_lock_timeout
+
+FENCE = 1
+LOCK_SPACE = 0x5041524C  # "PARL": the first key of this application's advisory locks
+ENTRY_ATTEMPTS = 100
+TICK = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """The generation whose shared lock this transaction holds, and the database's clock."""
+
+    g: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    current: int
+    settled: int
+
+
+def _create() -> None:
+    """Make the fence's row, where this database has none yet."""
+    try:
+        with transaction.atomic():
+            Fence.objects.create(pk=FENCE)
+            Generation.objects.get_or_create(g=1)
+    except IntegrityError:  # another process was first
+        pass
+
+
+def state() -> State:
+    """Return where the fence stands, as this transaction sees it."""
+    found = Fence.objects.filter(pk=FENCE).values_list("current", "settled").first()
+    if found is None:
+        if connection.in_atomic_block and connection.vendor == "sqlite":
+            return State(1, 0)
+        _create()
+        return state()
+    return State(*found)
+
+
+def _clock_sql() -> str:
+    return {"postgresql": "clock_timestamp()", "mysql": "SYSDATE(6)"}.get(connection.vendor, "NULL")
+
+
+def _look() -> tuple[int, int, datetime]:
+    """Return current, settled and the database's clock in one statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT current, settled, {_clock_sql()} FROM conversations_fence WHERE id = %s",  # noqa: S608 - a constant
+            [FENCE],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        _create()
+        return _look()
+    now = row[2] or timezone.now()
+    return row[0], row[1], now if timezone.is_aware(now) else now.replace(tzinfo=UTC)
+
+
+def try_shared(g: int) -> bool:
+    """Take the shared lock on a generation to the end of this transaction, or say at once that it cannot be had."""
+    if connection.vendor == "sqlite":
+        return True
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pg_try_advisory_xact_lock_shared(%s, %s)", [LOCK_SPACE, g])
+            return bool(cursor.fetchone()[0])
+        share = "LOCK IN SHARE MODE" if connection.mysql_is_mariadb else "FOR SHARE"  # type: ignore[attr-defined]
+        return _found_unlocked(f"SELECT g FROM conversations_generation WHERE g = %s {share} NOWAIT", g)
+
+
+def try_exclusive(g: int) -> bool:
+    """Take the exclusive lock on a generation: no transaction holds it shared any more."""
+    if connection.vendor == "sqlite":
+        return True
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCK_SPACE, g])
+            return bool(cursor.fetchone()[0])
+    return _found_unlocked(
+        "SELECT g FROM conversations_generation WHERE g = %s FOR UPDATE NOWAIT", g
+    )
+
+
+def _found_unlocked(sql: str, g: int) -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [g])
+            return cursor.fetchone() is not None
+    except OperationalError as error:
+        if is_lock_timeout(error):
+            return False
+        raise
+
+
+def enter() -> Entered:
+    """Hold a generation's shared lock from here to the commit; call it first in every writing transaction.
+
+    A generation that was settled between the look and the lock is harmless to hold; a newer one is taken.
+
+    :raises RuntimeError: there is no transaction to hold it, or no generation could be had.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("a generation is entered in the transaction that it fences")
+    for _ in range(ENTRY_ATTEMPTS):
+        g, _settled, now = _look()
+        if not try_shared(g):
+            continue
+        current, settled, _now = _look()  # a new snapshot, after the lock
+        if settled < g <= current:
+            return Entered(g, now)
+    raise RuntimeError("the fence lets nobody in: no generation could be locked")
+
+
+def tick(*, unless_within: timedelta = TICK) -> State:
+    """Open the next generation and settle the older ones whose writers have all committed.
+
+    Waits for nobody: a writer that stalls only delays ``settled``. Within ``unless_within`` of another tick it
+    opens nothing new.
+    """
+    _open_next(unless_within)
+    while _settle_oldest():
+        pass
+    return state()
+
+
+@in_transaction
+def _open_next(unless_within: timedelta) -> None:
+    _look()  # creates the row where there is none
+    fence = Fence.objects.select_for_update().get(pk=FENCE)
+    now = timezone.now()
+    if fence.ticked_at is not None and abs(now - fence.ticked_at) < unless_within:
+        return
+    Generation.objects.get_or_create(g=fence.current + 1)
+    Fence.objects.filter(pk=FENCE).update(current=fence.current + 1, ticked_at=now)
+
+
+@in_transaction
+def _settle_oldest() -> bool:
+    """Settle the oldest open generation that is not the current one, if its exclusive lock can be had."""
+    fence = state()
+    g = fence.settled + 1
+    if g >= fence.current or not try_exclusive(g):
+        return False
+    settled = Fence.objects.filter(pk=FENCE, settled=g - 1).update(settled=g)
+    Generation.objects.filter(g=g).update(done=True)
+    return bool(settled)
+
+
+def self_test() -> None:
+    """Prove with two connections that this database (or the pooler before it) keeps the locks of the fence.
+
+    :raises RuntimeError: a shared lock did not keep out an exclusive one, in a sentence for the operator.
+    """
+    if connection.vendor == "sqlite":
+        return
+    tick(unless_within=timedelta(0))
+    other = connections.create_connection("default")
+    own = connections["default"]
+    try:
+        with transaction.atomic():
+            g = enter().g
+            connections["default"] = other
+            with transaction.atomic():
+                kept = try_shared(g) and not try_exclusive(g)
+            connections["default"] = own
+    finally:
+        connections["default"] = own
+        other.close()
+    if not kept:
+        raise RuntimeError(
+            "This database, or the pooler in front of it, does not keep locks to the end of a transaction; "
+            "connect to it directly, or let the pooler pool by transaction."
+        )
