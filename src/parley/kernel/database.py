@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import UUIDField
+from django.db.models import Model, QuerySet, UUIDField
 
 from parley.kernel.errors import Unavailable
 
+M = TypeVar("M", bound=Model)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -95,9 +97,34 @@ def uuid_value(value: Any) -> UUID:
     return value if isinstance(value, UUID) else UUID(str(value))
 
 
+def instant_value(value: Any) -> datetime:
+    """Return the instant (UTC) that a driver gave for hand-written SQL."""
+    found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Return all rows of hand-written SQL. UUIDs among the parameters are adapted."""
     adapted = [uuid_parameter(p) if isinstance(p, UUID) else p for p in parameters]
     with connection.cursor() as cursor:
         cursor.execute(sql, adapted)
+        return cast(list[tuple[Any, ...]], cursor.fetchall())
+
+
+def locked(found: QuerySet[M]) -> QuerySet[M]:
+    """Lock the rows to the end of the transaction, in the database's order of keys; their keys stay referable."""
+    no_key = connection.features.has_select_for_no_key_update
+    return found.order_by("pk").select_for_update(no_key=no_key, of=("self",) if no_key else ())
+
+
+def union_all(parts: Sequence[QuerySet[Any, Any]]) -> list[tuple[Any, ...]]:
+    """Return the rows of several sliced ``values_list`` queries in one statement, as the driver gives them."""
+    if not parts:
+        return []
+    compiled = [part.query.sql_with_params() for part in parts]
+    statement = " UNION ALL ".join(
+        f"SELECT * FROM ({sql}) AS part{n}" for n, (sql, _) in enumerate(compiled)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [p for _, parameters in compiled for p in parameters])
         return cast(list[tuple[Any, ...]], cursor.fetchall())

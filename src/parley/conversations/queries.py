@@ -1,0 +1,116 @@
+"""Questions about conversations; each begins with the viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from parley.accounts.models import User
+from parley.conversations.models import Block, Conversation, Kind, Participant
+from parley.conversations.operations import ConversationNotFound, see_participant
+from parley.conversations.seen import Blocked, SeenParticipant
+from parley.kernel.database import instant_value, union_all, uuid_value
+from parley.kernel.errors import NotFound
+from parley.kernel.paging import Page, Position
+from parley.kernel.times import from_micros, micros
+
+MOST_NESTED = 50
+
+
+def live_participations(viewer_id: UUID) -> QuerySet[Participant]:
+    """The viewer's own rows in the conversations they are in, each with its conversation."""
+    return Participant.objects.filter(user_id=viewer_id, left_at=None).select_related(
+        "conversation"
+    )
+
+
+def get_participation(*, viewer: User, conversation_id: UUID) -> Participant:
+    """Return the viewer's own row in a conversation, with the conversation.
+
+    :raises ConversationNotFound: they are not in it, or there is no such conversation.
+    """
+    found = live_participations(viewer.user_id).filter(conversation_id=conversation_id).first()
+    if found is None:
+        raise ConversationNotFound
+    return found
+
+
+def members(conversation: Conversation) -> QuerySet[Participant]:
+    """Those who are in it, longest-standing first. Hiding a direct conversation does not leave it."""
+    found = conversation.participants.order_by("joined_at", "user_id")
+    return found if conversation.kind == Kind.DIRECT else found.filter(left_at=None)
+
+
+def list_participants(
+    *, viewer: User, conversation_id: UUID, position: Position | None, size: int
+) -> Page[SeenParticipant]:
+    """Return one page of a conversation's participants, longest-standing first.
+
+    :raises ConversationNotFound: the viewer is not in it.
+    """
+    mine = get_participation(viewer=viewer, conversation_id=conversation_id)
+    found = _from_joined(members(mine.conversation), position)
+    return Page.cut(
+        [see_participant(row) for row in found[: size + 1]],
+        size=size,
+        position=position,
+        key=lambda p: (micros(p.joined_at), str(p.user_id)),
+    )
+
+
+def _from_joined(
+    found: QuerySet[Participant], position: Position | None
+) -> QuerySet[Participant]:
+    if position is None:
+        return found
+    at, user_id = from_micros(int(position.key[0])), UUID(str(position.key[1]))
+    if position.backward:
+        past = Q(joined_at__lt=at) | Q(joined_at=at, user_id__lt=user_id)
+        return found.filter(past, joined_at__lte=at).order_by("-joined_at", "-user_id")
+    past = Q(joined_at__gt=at) | Q(joined_at=at, user_id__gt=user_id)
+    return found.filter(past, joined_at__gte=at)
+
+
+def nested_participants(
+    conversations: Collection[Conversation],
+) -> dict[UUID, list[SeenParticipant]]:
+    """Return the first 50 participants of each conversation, in one query."""
+    fields = ("conversation_id", "user_id", "member_role", "read_seq", "delivered_seq")
+    parts = [
+        members(conversation).values_list(*fields, "joined_at")[:MOST_NESTED]
+        for conversation in conversations
+    ]
+    nested: dict[UUID, list[SeenParticipant]] = {c.conversation_id: [] for c in conversations}
+    for conversation_id, user_id, role, read_seq, delivered_seq, joined_at in union_all(parts):
+        nested[uuid_value(conversation_id)].append(
+            SeenParticipant(uuid_value(user_id), role, read_seq, delivered_seq, instant_value(joined_at))
+        )
+    return nested
+
+
+
+def list_blocks(*, viewer: User, position: Position | None, size: int) -> Page[Blocked]:
+    """Return one page of the people whom the viewer has blocked."""
+    found = Block.objects.filter(blocker_id=viewer.user_id).order_by("blocked_id")
+    if position is not None:
+        edge = UUID(str(position.key[0]))
+        found = (
+            found.filter(blocked_id__lt=edge).order_by("-blocked_id")
+            if position.backward
+            else found.filter(blocked_id__gt=edge)
+        )
+    rows = [Blocked(b.blocked_id, b.created_at) for b in found[: size + 1]]
+    return Page.cut(rows, size=size, position=position, key=lambda b: (str(b.user_id),))
+
+
+def get_block(*, viewer: User, user_id: UUID) -> Blocked:
+    """Return the viewer's block of one person.
+
+    :raises NotFound: there is none.
+    """
+    found = Block.objects.filter(blocker_id=viewer.user_id, blocked_id=user_id).first()
+    if found is None:
+        raise NotFound
+    return Blocked(found.blocked_id, found.created_at)
