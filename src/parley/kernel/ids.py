@@ -7,11 +7,15 @@ conversation's data thus names one of 4,096 virtual shards, for ever, without a 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import time
 from uuid import UUID
 
 SHARDS = 4096
+WRITTEN = re.compile(
+    "[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE
+)
 
 
 def new_id(*, shard: int | None = None) -> UUID:
@@ -21,6 +25,11 @@ def new_id(*, shard: int | None = None) -> UUID:
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80
     value |= 0x7 << 76 | chosen << 64 | 0b10 << 62 | secrets.randbits(62)
     return UUID(int=value)
+
+
+def parse(text: str) -> UUID | None:
+    """Return the id that a text writes, with or without dashes; nothing if it writes none."""
+    return UUID(text) if WRITTEN.fullmatch(text) else None
 
 
 def shard_of(value: UUID) -> int:
