@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 from datetime import timedelta
 from typing import Any
 
 import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
 
-from parley.config.environment import Environment
+from parley.config import environment
 
-PARLEY = Environment()
+PARLEY = environment.read()
 
 SECRET_KEY = PARLEY.key()
 DEBUG = PARLEY.debug
@@ -30,6 +33,7 @@ INSTALLED_APPS = [
     "parley.accounts",
     "parley.conversations",
     "parley.messaging",
+    "parley.ops",
 ]
 
 AUTH_USER_MODEL = "accounts.User"
@@ -39,6 +43,7 @@ MIGRATION_MODULES = {"knox": None}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MIDDLEWARE = [
+    "parley.http.cookies.SecureCookies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -70,22 +75,7 @@ WSGI_APPLICATION = "parley.config.wsgi.application"
 
 def database() -> dict[str, Any]:
     """Return Django's description of the database: ``DATABASE_URL``, else ``MYSQL_*``, else the embedded one."""
-    if PARLEY.database_url:
-        found: dict[str, Any] = dict(dj_database_url.parse(PARLEY.database_url))
-    elif PARLEY.mysql_database:
-        found = {
-            "ENGINE": "django.db.backends.mysql",
-            "NAME": PARLEY.mysql_database,
-            "USER": PARLEY.mysql_user,
-            "PASSWORD": PARLEY.mysql_password,
-            "HOST": PARLEY.mysql_host,
-            "PORT": PARLEY.mysql_port,
-        }
-    else:
-        found = {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": PARLEY.data_dir / "parley.sqlite3",
-        }
+    found = chosen_database()
     options: dict[str, Any] = {**found.get("OPTIONS", {})}
     if found["ENGINE"].endswith("sqlite3"):
         found["ENGINE"] = "parley.kernel.sqlite3"
@@ -96,14 +86,47 @@ def database() -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         }
     elif found["ENGINE"].endswith("mysql"):
+        require_mysql_driver()
         options |= {
             "charset": "utf8mb4",
             "isolation_level": "read committed",
             "init_command": "SET SESSION innodb_lock_wait_timeout=5, sql_mode='STRICT_TRANS_TABLES'",
         }
     elif found["ENGINE"].endswith("postgresql"):
-        options |= {"options": "-c lock_timeout=5000", "pool": {"min_size": 1, "max_size": 8, "timeout": 5}}
-    return found | {"OPTIONS": options, "ATOMIC_REQUESTS": False}
+        # The pool lends only connections that still answer, so that a restarted database is no fault.
+        found |= {"CONN_HEALTH_CHECKS": True}
+        options |= {
+            "options": f"{options.get('options', '')} -c lock_timeout=5000".strip(),
+            "pool": {"min_size": 1, "max_size": 8, "timeout": 5},
+        }
+    # No connection outlives its request: under ASGI each would be kept by a thread that is gone.
+    return found | {"OPTIONS": options, "ATOMIC_REQUESTS": False, "CONN_MAX_AGE": 0}
+
+
+def chosen_database() -> dict[str, Any]:
+    if PARLEY.database_url:
+        return dict(dj_database_url.parse(PARLEY.database_url))
+    if PARLEY.mysql_database:
+        return {
+            "ENGINE": "django.db.backends.mysql",
+            "NAME": PARLEY.mysql_database,
+            "USER": PARLEY.mysql_user,
+            "PASSWORD": PARLEY.mysql_password,
+            "HOST": PARLEY.mysql_host,
+            "PORT": PARLEY.mysql_port,
+        }
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": PARLEY.folder() / "parley.sqlite3",
+    }
+
+
+def require_mysql_driver() -> None:
+    if importlib.util.find_spec("MySQLdb") is None:
+        raise ImproperlyConfigured(
+            "The settings choose MySQL or MariaDB, whose driver is not installed: "
+            "run `pip install -r requirements-mysql.txt`."
+        )
 
 
 DATABASES = {"default": database()}
@@ -127,8 +150,26 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
 STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True  # static files are served from where they are installed
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# Cookies are made Secure under HTTPS by ``SecureCookies``, so that one server can speak both.
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = PARLEY.hsts_seconds
+X_FRAME_OPTIONS = "DENY"
+
+LOGGING_CONFIG = "parley.config.logs.configure"
+LOGGING = {"level": PARLEY.log_level, "format": PARLEY.log_format, "access": PARLEY.access_log}
+
+TEST_RUNNER = "parley.ops.testing.PytestRunner"
 
 SIMPLE_JWT = {
+    # Of its own, and of full length however short the key of an older ``.env`` is.
+    "SIGNING_KEY": hashlib.sha256(f"parley.jwt:{SECRET_KEY}".encode()).hexdigest(),
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
     "REFRESH_TOKEN_LIFETIME": timedelta(hours=24),
     "USER_ID_FIELD": "user_id",

@@ -1,0 +1,73 @@
+"""The people of the tests, and how they speak to a server."""
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+from django.contrib.auth.hashers import make_password
+from rest_framework.test import APIClient
+
+from parley.accounts.models import Role, User
+
+PASSWORD = "a lamp in the corner"
+
+
+@cache
+def _hashed() -> str:
+    return make_password(PASSWORD)
+
+
+@pytest.fixture
+def person(db) -> Callable[..., User]:
+    """Make a user by name, whose password is ``PASSWORD``."""
+
+    def make(username: str, **fields: object) -> User:
+        fields = {"email": f"{username}@example.org", "password": _hashed()} | fields
+        user = User(username=username, **fields)
+        user.save()
+        return user
+
+    return make
+
+
+@pytest.fixture
+def ada(person) -> User:
+    """Talks with ben."""
+    return person("ada")
+
+
+@pytest.fixture
+def ben(person) -> User:
+    """Talks with ada."""
+    return person("ben")
+
+
+@pytest.fixture
+def cyd(person) -> User:
+    """Joins ada and ben in a group."""
+    return person("cyd")
+
+
+@pytest.fixture
+def mallory(person) -> User:
+    """Has no business here."""
+    return person("mallory")
+
+
+@pytest.fixture
+def admin(person) -> User:
+    """May do what only an admin may."""
+    return person("admin", role=Role.ADMIN, is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def api() -> Callable[..., APIClient]:
+    """Return a client that is signed in as a user; without one, a stranger's."""
+
+    def client(user: User | None = None) -> APIClient:
+        found = APIClient()
+        if user is not None:
+            found.force_login(user)
+        return found
+
+    return client
