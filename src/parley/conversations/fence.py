@@ -89,7 +89,9 @@ def try_shared(g: int) -> bool:
             cursor.execute("SELECT pg_try_advisory_xact_lock_shared(%s, %s)", [LOCK_SPACE, g])
             return bool(cursor.fetchone()[0])
         share = "LOCK IN SHARE MODE" if connection.mysql_is_mariadb else "FOR SHARE"  # type: ignore[attr-defined]
-        return _found_unlocked(f"SELECT g FROM conversations_generation WHERE g = %s {share} NOWAIT", g)
+        return _found_unlocked(
+            f"SELECT g FROM conversations_generation WHERE g = %s {share} NOWAIT", g
+        )
 
 
 def try_exclusive(g: int) -> bool:

@@ -479,9 +479,7 @@ def leave(*, viewer: User, conversation_id: UUID) -> None:
     remove_participant(actor=viewer, conversation_id=conversation_id, user_id=viewer.user_id)
 
 
-def _part(
-    conversation: Conversation, leaving: Sequence[Participant], entered: Entered
-) -> None:
+def _part(conversation: Conversation, leaving: Sequence[Participant], entered: Entered) -> None:
     """Take locked participants out, in one change; a direct conversation is hidden from them."""
     for participant in leaving:
         participant.left_at = entered.now

@@ -17,6 +17,7 @@ from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
 
 MOST_NESTED = 50
+NESTED = ("conversation_id", "user_id", "member_role", "read_seq", "delivered_seq", "joined_at")
 
 
 def live_participations(viewer_id: UUID) -> QuerySet[Participant]:
@@ -60,9 +61,7 @@ def list_participants(
     )
 
 
-def _from_joined(
-    found: QuerySet[Participant], position: Position | None
-) -> QuerySet[Participant]:
+def _from_joined(found: QuerySet[Participant], position: Position | None) -> QuerySet[Participant]:
     if position is None:
         return found
     at, user_id = from_micros(int(position.key[0])), UUID(str(position.key[1]))
@@ -76,19 +75,26 @@ def _from_joined(
 def nested_participants(
     conversations: Collection[Conversation],
 ) -> dict[UUID, list[SeenParticipant]]:
-    """Return the first 50 participants of each conversation, in one query."""
-    fields = ("conversation_id", "user_id", "member_role", "read_seq", "delivered_seq")
-    parts = [
-        members(conversation).values_list(*fields, "joined_at")[:MOST_NESTED]
-        for conversation in conversations
-    ]
+    """Return the first 50 participants of each conversation: one query for all the small ones, one for the large."""
     nested: dict[UUID, list[SeenParticipant]] = {c.conversation_id: [] for c in conversations}
-    for conversation_id, user_id, role, read_seq, delivered_seq, joined_at in union_all(parts):
+    small = [c for c in conversations if c.member_count <= MOST_NESTED]
+    for row in _members_of_all(small) if small else ():
+        nested[row.conversation_id].append(see_participant(row))
+    large = [members(c).values_list(*NESTED)[:MOST_NESTED] for c in conversations if c not in small]
+    for conversation_id, user_id, role, read_seq, delivered_seq, joined_at in union_all(large):
         nested[uuid_value(conversation_id)].append(
-            SeenParticipant(uuid_value(user_id), role, read_seq, delivered_seq, instant_value(joined_at))
+            SeenParticipant(
+                uuid_value(user_id), role, read_seq, delivered_seq, instant_value(joined_at)
+            )
         )
     return nested
 
+
+def _members_of_all(conversations: Collection[Conversation]) -> QuerySet[Participant]:
+    return Participant.objects.filter(
+        Q(left_at=None) | Q(conversation__kind=Kind.DIRECT),
+        conversation_id__in=[c.conversation_id for c in conversations],
+    ).order_by("joined_at", "user_id")
 
 
 def list_blocks(*, viewer: User, position: Position | None, size: int) -> Page[Blocked]:

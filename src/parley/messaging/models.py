@@ -72,6 +72,11 @@ class Flag(models.IntegerChoices):
     STARRED = 8
 
 
+def flagged(flag: Flag) -> list[int]:
+    """Return every value of ``Mark.flags`` that holds this flag: what an index can look up."""
+    return [flags for flags in range(2 * Flag.STARRED) if flags & flag]
+
+
 class Mark(models.Model):
     """What one person did with one message against the rule of the watermark. No row: as the watermark says.
 

@@ -7,53 +7,125 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('conversations', '0001_initial'),
+        ("conversations", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Mark',
+            name="Mark",
             fields=[
-                ('pk', models.CompositePrimaryKey('user_id', 'conversation_id', 'seq', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('seq', models.BigIntegerField()),
-                ('message_id', models.UUIDField()),
-                ('flags', models.SmallIntegerField(default=0)),
-                ('version', models.BigIntegerField()),
-                ('gen', models.BigIntegerField()),
-                ('starred_sent_at', models.DateTimeField(null=True)),
-                ('conversation', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='conversations.conversation')),
-                ('user', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id",
+                        "conversation_id",
+                        "seq",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("seq", models.BigIntegerField()),
+                ("message_id", models.UUIDField()),
+                ("flags", models.SmallIntegerField(default=0)),
+                ("version", models.BigIntegerField()),
+                ("gen", models.BigIntegerField()),
+                ("starred_sent_at", models.DateTimeField(null=True)),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="conversations.conversation",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['user', 'conversation', 'version'], name='mark_by_version'), models.Index(fields=['user', 'conversation', 'flags', 'seq'], name='mark_by_flags'), models.Index(fields=['user', 'starred_sent_at', 'message_id'], name='mark_starred_box')],
+                "indexes": [
+                    models.Index(
+                        fields=["user", "conversation", "version"], name="mark_by_version"
+                    ),
+                    models.Index(
+                        fields=["user", "conversation", "flags", "seq"], name="mark_by_flags"
+                    ),
+                    models.Index(
+                        fields=["user", "starred_sent_at", "message_id"], name="mark_starred_box"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Message',
+            name="Message",
             fields=[
-                ('message_id', models.UUIDField(primary_key=True, serialize=False)),
-                ('seq', models.BigIntegerField()),
-                ('revision', models.BigIntegerField()),
-                ('gen', models.BigIntegerField()),
-                ('subject', models.CharField(blank=True, default='', max_length=255)),
-                ('message_body', models.TextField()),
-                ('sent_at', models.DateTimeField()),
-                ('client_id', parley.kernel.fields.ExactTextField(max_length=64, null=True)),
-                ('fingerprint', models.BinaryField(max_length=32, null=True)),
-                ('reply_to', models.UUIDField(null=True)),
-                ('edited_at', models.DateTimeField(null=True)),
-                ('retracted_at', models.DateTimeField(null=True)),
-                ('conversation', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='messages', to='conversations.conversation')),
-                ('sender', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("message_id", models.UUIDField(primary_key=True, serialize=False)),
+                ("seq", models.BigIntegerField()),
+                ("revision", models.BigIntegerField()),
+                ("gen", models.BigIntegerField()),
+                ("subject", models.CharField(blank=True, default="", max_length=255)),
+                ("message_body", models.TextField()),
+                ("sent_at", models.DateTimeField()),
+                ("client_id", parley.kernel.fields.ExactTextField(max_length=64, null=True)),
+                ("fingerprint", models.BinaryField(max_length=32, null=True)),
+                ("reply_to", models.UUIDField(null=True)),
+                ("edited_at", models.DateTimeField(null=True)),
+                ("retracted_at", models.DateTimeField(null=True)),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="messages",
+                        to="conversations.conversation",
+                    ),
+                ),
+                (
+                    "sender",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['conversation', 'sent_at'], name='message_by_time'), models.Index(fields=['sender', 'sent_at', 'message_id'], name='message_sent_box')],
-                'constraints': [models.UniqueConstraint(fields=('conversation', 'seq'), name='message_seq_once'), models.UniqueConstraint(fields=('conversation', 'revision'), name='message_revision_once'), models.UniqueConstraint(fields=('conversation', 'sender', 'client_id'), name='message_client_id_once')],
+                "indexes": [
+                    models.Index(fields=["conversation", "sent_at"], name="message_by_time"),
+                    models.Index(
+                        fields=["sender", "sent_at", "message_id"], name="message_sent_box"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("conversation", "seq"), name="message_seq_once"
+                    ),
+                    models.UniqueConstraint(
+                        fields=("conversation", "revision"), name="message_revision_once"
+                    ),
+                    models.UniqueConstraint(
+                        fields=("conversation", "sender", "client_id"),
+                        name="message_client_id_once",
+                    ),
+                ],
             },
         ),
     ]

@@ -1,0 +1,251 @@
+"""Messages across conversations: inbox, sent, unread, starred; newest first.
+
+Conversations are opened in the order of their activity, and only while the next may still hold one of the page's
+messages. Two boxes need no merging: one's own messages and the starred ones each have an index in this order.
+A deep page costs one index seek for each conversation active since: the one cost that grows, with the depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+
+from parley.accounts.models import User
+from parley.conversations import queries as conversations
+from parley.conversations.models import Participant
+from parley.conversations.operations import ConversationNotFound
+from parley.kernel import ids
+from parley.kernel.database import instant_value, union_all, uuid_value
+from parley.kernel.paging import Page, Position
+from parley.kernel.times import from_micros, micros
+from parley.messaging.models import Flag, Mark, Message, flagged
+from parley.messaging.seen import SeenMessage
+from parley.messaging.sight import not_removed, see, visible
+from parley.messaging.unread import counting_start, maybe_unread
+
+CHUNK = 50
+
+Edge = tuple[datetime, UUID]  # what the lists are sorted by: sent_at, message_id
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a list asks for."""
+
+    viewer_id: UUID
+    box: str
+    unread_only: bool
+    starred_only: bool
+    position: Position | None
+
+    @property
+    def backward(self) -> bool:
+        return self.position is not None and self.position.backward
+
+    @property
+    def edge(self) -> Edge | None:
+        if self.position is None:
+            return None
+        at, message_id = self.position.key
+        return from_micros(int(at)), UUID(str(message_id))
+
+    def is_past(self, edge: Edge) -> bool:
+        """Whether a message lies past the position, in the direction of the walk."""
+        if self.edge is None:
+            return True
+        return edge > self.edge if self.backward else edge < self.edge
+
+    def since(self, found: QuerySet[Message]) -> QuerySet[Message]:
+        """Those at or past the position's instant; within one conversation no two share an instant."""
+        if self.edge is None:
+            return found
+        return found.filter(**{f"sent_at__{'gte' if self.backward else 'lte'}": self.edge[0]})
+
+    def boxed(self, found: QuerySet[Message]) -> QuerySet[Message]:
+        if self.box == "sent":
+            return found.filter(sender_id=self.viewer_id)
+        if self.box == "inbox" or self.unread_only:
+            return found.exclude(sender_id=self.viewer_id)
+        return found
+
+
+def list_messages(  # noqa: PLR0913 - one list, many filters
+    *,
+    viewer: User,
+    box: str = "all",
+    unread_only: bool = False,
+    starred_only: bool = False,
+    conversation_id: UUID | None = None,
+    with_user_id: UUID | None = None,
+    position: Position | None = None,
+    size: int,
+) -> Page[SeenMessage]:
+    """Return one page of messages across the viewer's conversations, newest first.
+
+    ``box``: ``inbox`` others' messages, ``sent`` one's own, ``all`` both; ``with_user_id``: those of the direct
+    conversation with this person.
+
+    :raises ConversationNotFound: the viewer is not in the conversation given.
+    """
+    wanted = Wanted(viewer.user_id, box, unread_only, starred_only, position)
+    found = conversations.live_participations(viewer.user_id)
+    if conversation_id is not None:
+        found = found.filter(conversation_id=conversation_id)
+        if not found.exists():
+            raise ConversationNotFound
+    if with_user_id is not None:
+        key = ids.direct_key(viewer.user_id, with_user_id).hex()
+        found = found.filter(conversation__direct_key=key)
+    everywhere = conversation_id is None and with_user_id is None
+    edges = _walk(found, wanted, size + 1, everywhere=everywhere)
+    page = Page.cut(edges, size=size, position=position, key=lambda e: (micros(e[0]), str(e[1])))
+    messages = Message.objects.filter(message_id__in=[message_id for _, message_id in page.items])
+    seen = {message.message_id: message for message in see(viewer.user_id, messages)}
+    return page.with_items([seen[message_id] for _, message_id in page.items if message_id in seen])
+
+
+def _walk(found: QuerySet[Participant], wanted: Wanted, n: int, *, everywhere: bool) -> list[Edge]:
+    if wanted.starred_only:
+        return _starred(found, wanted, n)
+    if wanted.box == "sent" and everywhere and not wanted.unread_only:
+        return _sent(wanted, n)
+    if wanted.unread_only:
+        found = maybe_unread(wanted.viewer_id, found)
+    return _merge(found, wanted, n)
+
+
+# --- merging conversations --------------------------------------------------------------------------------------
+
+
+def _merge(found: QuerySet[Participant], wanted: Wanted, n: int) -> list[Edge]:
+    """Return the ``n`` edges nearest past the position, in the direction of the walk."""
+    best: list[Edge] = []
+    for chunk in _by_activity(found, wanted):
+        if len(best) == n and not wanted.backward and chunk[0].conversation.active_at < best[-1][0]:
+            break
+        parts = [part for mine in chunk for part in _parts(mine, wanted, n)]
+        new = [(instant_value(at), uuid_value(key)) for at, key in union_all(parts)]
+        past = {*best, *(edge for edge in new if wanted.is_past(edge))}
+        best = sorted(past, reverse=not wanted.backward)[:n]
+    return best
+
+
+def _by_activity(found: QuerySet[Participant], wanted: Wanted) -> Iterator[list[Participant]]:
+    """Walk conversations, latest activity first; going back in the list, only those active since the position."""
+    if wanted.backward and wanted.edge is not None:
+        found = found.filter(conversation__active_at__gte=wanted.edge[0])
+    ordered = found.order_by("-conversation__active_at", "-conversation_id")
+    chunk = list(ordered[:CHUNK])
+    while chunk:
+        yield chunk
+        if len(chunk) < CHUNK:
+            return
+        last = chunk[-1].conversation
+        older = Q(conversation__active_at__lt=last.active_at) | Q(
+            conversation__active_at=last.active_at, conversation_id__lt=last.conversation_id
+        )
+        chunk = list(ordered.filter(older)[:CHUNK])
+
+
+def _parts(
+    mine: Participant, wanted: Wanted, n: int
+) -> list[QuerySet[Message, tuple[datetime, UUID]]]:
+    """Return the queries that find a conversation's ``n`` edges nearest to the position."""
+    found = wanted.boxed(wanted.since(visible(mine)))
+    order = "sent_at" if wanted.backward else "-sent_at"
+    if not wanted.unread_only:
+        return [found.order_by(order).values_list("sent_at", "message_id")[: n + 1]]
+    # What is unread lies past E, or is kept: neither part looks at what was read long ago.
+    found = found.filter(retracted_at=None)
+    marks = Mark.objects.filter(user_id=mine.user_id, conversation_id=mine.conversation_id)
+    passed = marks.filter(flags__in=flagged(Flag.READ), seq=OuterRef("seq"))
+    newer = found.filter(seq__gt=counting_start(mine)).exclude(Exists(passed))
+    kept = found.filter(seq__in=marks.filter(flags__in=flagged(Flag.KEPT)).values("seq"))
+    order = order.replace("sent_at", "seq")
+    return [
+        part.order_by(order).values_list("sent_at", "message_id")[: n + 1] for part in (newer, kept)
+    ]
+
+
+# --- boxes with an index of their own ---------------------------------------------------------------------------
+
+
+def _sent(wanted: Wanted, n: int) -> list[Edge]:
+    """Walk the viewer's own messages, in the conversations they are in."""
+    in_sight = Participant.objects.filter(
+        user_id=wanted.viewer_id,
+        conversation_id=OuterRef("conversation_id"),
+        left_at=None,
+        visible_after__lt=OuterRef("seq"),
+    )
+    found = Message.objects.filter(
+        Exists(in_sight), sender_id=wanted.viewer_id, seq__gt=F("conversation__purged_seq")
+    )
+    found = not_removed(wanted.viewer_id, found)
+    ordered = _past(found, wanted, "sent_at")
+    return list(ordered.values_list("sent_at", "message_id")[:n])
+
+
+def _starred(found: QuerySet[Participant], wanted: Wanted, n: int) -> list[Edge]:
+    """Walk the viewer's stars, chunk by chunk, and keep those that the other filters let through."""
+    edges: list[Edge] = []
+    for chunk in _star_chunks(wanted):
+        in_chunk = Message.objects.filter(message_id__in=[message_id for _, message_id in chunk])
+        mine = {
+            p.conversation_id: p
+            for p in found.filter(conversation_id__in=in_chunk.values("conversation_id"))
+        }
+        boxed = wanted.boxed(in_chunk)
+        kept = {
+            seen.message_id
+            for seen in see(wanted.viewer_id, boxed)
+            if seen.conversation_id in mine
+            and seen.seq
+            > max(
+                mine[seen.conversation_id].visible_after,
+                mine[seen.conversation_id].conversation.purged_seq,
+            )
+            and not (wanted.unread_only and (seen.read or seen.retracted_at))
+        }
+        edges += [edge for edge in chunk if edge[1] in kept]
+        if len(edges) >= n:
+            break
+    return edges[:n]
+
+
+def _star_chunks(wanted: Wanted) -> Iterator[list[Edge]]:
+    stars = Mark.objects.filter(user_id=wanted.viewer_id, starred_sent_at__isnull=False)
+    walk = wanted
+    while True:
+        ordered = _past(stars, walk, "starred_sent_at")
+        chunk = list(ordered.values_list("starred_sent_at", "message_id")[: 4 * CHUNK])
+        if chunk:
+            yield chunk
+        if len(chunk) < 4 * CHUNK:
+            return
+        at, message_id = chunk[-1]
+        key = (micros(at), str(message_id))
+        walk = Wanted(
+            wanted.viewer_id,
+            wanted.box,
+            wanted.unread_only,
+            wanted.starred_only,
+            Position(key, backward=wanted.backward),
+        )
+
+
+def _past(found: QuerySet, wanted: Wanted, instant: str) -> QuerySet:  # type: ignore[type-arg]
+    """Order by (instant, message_id), newest first unless backward, and continue past the position."""
+    word = "gt" if wanted.backward else "lt"
+    if wanted.edge is not None:
+        at, message_id = wanted.edge
+        found = found.filter(
+            Q(**{f"{instant}__{word}": at}) | Q(**{instant: at, f"message_id__{word}": message_id}),
+            **{f"{instant}__{word}e": at},
+        )
+    sign = "" if wanted.backward else "-"
+    return found.order_by(f"{sign}{instant}", f"{sign}message_id")

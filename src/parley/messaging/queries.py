@@ -1,0 +1,286 @@
+"""Questions about messages and conversations; each begins with the viewer, and none grows with the history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Greatest
+
+from parley.accounts.models import User
+from parley.conversations import queries as conversations
+from parley.conversations.models import Participant
+from parley.conversations.seen import Me, SeenParticipant
+from parley.kernel.paging import Page, Position
+from parley.kernel.times import from_micros, micros
+from parley.messaging.boxes import list_messages
+from parley.messaging.models import Flag, Mark, Message, flagged
+from parley.messaging.receipts import list_receipts
+from parley.messaging.seen import SeenConversation, SeenMessage
+from parley.messaging.sight import find_message, get_message, newest, see, visible
+from parley.messaging.unread import (
+    CAP,
+    LIST_CAP,
+    SCAN,
+    count_unread,
+    recount_unread,
+    start,
+    unread_counts,
+)
+
+__all__ = [
+    "CAP",
+    "LIST_CAP",
+    "count_unread",
+    "find_message",
+    "get_conversation",
+    "get_message",
+    "list_conversations",
+    "list_history",
+    "list_messages",
+    "list_receipts",
+    "newest",
+    "recount_unread",
+    "see",
+    "show",
+]
+
+
+# --- history ----------------------------------------------------------------------------------------------------
+
+
+def list_history(  # noqa: PLR0913 - the four ways to aim exclude each other, and the door has checked that
+    *,
+    viewer: User,
+    conversation_id: UUID,
+    before: int | None = None,
+    after: int | None = None,
+    around: int | None = None,
+    changed_after: int | None = None,
+    position: Position | None = None,
+    size: int,
+) -> Page[SeenMessage]:
+    """Return one page of a conversation: newest first; with ``after`` and ``changed_after`` oldest first.
+
+    :raises ConversationNotFound: the viewer is not in it.
+    """
+    mine = conversations.get_participation(viewer=viewer, conversation_id=conversation_id)
+    found = visible(mine)
+    if around is not None and position is None:
+        return _around(viewer, found, around, size)
+    if changed_after is not None:
+        walk = _walk(found.filter(revision__gt=changed_after), "revision", position, rising=True)
+        key = _by_revision
+    elif after is not None:
+        walk = _walk(found.filter(seq__gt=after), "seq", position, rising=True)
+        key = _by_seq
+    else:
+        edge = Q() if before is None else Q(seq__lt=before)
+        walk, key = _walk(found.filter(edge), "seq", position, rising=False), _by_seq
+    page = Page.cut(list(walk[: size + 1]), size=size, position=position, key=key)
+    return page.with_items(see(viewer.user_id, page.items))
+
+
+def _by_seq(message: Message) -> tuple[int]:
+    return (message.seq,)
+
+
+def _by_revision(message: Message) -> tuple[int]:
+    return (message.revision,)
+
+
+def _walk(
+    found: QuerySet[Message], name: str, position: Position | None, *, rising: bool
+) -> QuerySet[Message]:
+    """Order by a number of the message, and continue past the position in that order."""
+    up = rising
+    if position is not None:
+        up = rising != position.backward
+        found = found.filter(**{f"{name}__{'gt' if up else 'lt'}": int(position.key[0])})
+    return found.order_by(name if up else f"-{name}")
+
+
+def _around(viewer: User, found: QuerySet[Message], seq: int, size: int) -> Page[SeenMessage]:
+    """Return a page, newest first, with ``seq`` in the middle; at an end of the history it fills from the other."""
+    older = list(found.filter(seq__lte=seq).order_by("-seq")[: size + 1])
+    newer = list(found.filter(seq__gt=seq).order_by("seq")[: size + 1])
+    taken_newer = min(len(newer), max(size // 2, size - len(older)))
+    taken_older = min(len(older), size - taken_newer)
+    items = [*reversed(newer[:taken_newer]), *older[:taken_older]]
+    if not items:
+        return Page([])
+    return Page(
+        see(viewer.user_id, items),
+        next=Position((items[-1].seq,)) if len(older) > taken_older else None,
+        previous=Position((items[0].seq,), backward=True) if len(newer) > taken_newer else None,
+    )
+
+
+# --- conversations ----------------------------------------------------------------------------------------------
+
+
+def get_conversation(
+    *, viewer: User, conversation_id: UUID, messages: int = 20
+) -> SeenConversation:
+    """Return one conversation with its newest messages.
+
+    :raises ConversationNotFound: the viewer is not in it.
+    """
+    mine = conversations.get_participation(viewer=viewer, conversation_id=conversation_id)
+    return show(viewer, [mine], newest(viewer, [mine], messages), CAP)[0]
+
+
+def list_conversations(  # noqa: PLR0913
+    *,
+    viewer: User,
+    archived: bool = False,
+    kind: str | None = None,
+    unread_only: bool = False,
+    messages: int = 1,
+    position: Position | None,
+    size: int,
+) -> Page[SeenConversation]:
+    """Return one page of the viewer's conversations, latest activity first."""
+    is_archived = Q(archived_seq__isnull=False, archived_seq__gte=F("conversation__last_seq"))
+    found = conversations.live_participations(viewer.user_id)
+    found = found.filter(is_archived) if archived else found.exclude(is_archived)
+    if kind is not None:
+        found = found.filter(conversation__kind=kind)
+    if unread_only:
+        found = _with_unread(viewer.user_id, found)
+    rows_ = list(_by_activity(found, position)[: size + 1])
+    page = Page.cut(rows_, size=size, position=position, key=_activity)
+    return page.with_items(show(viewer, page.items, newest(viewer, page.items, messages), LIST_CAP))
+
+
+def _activity(mine: Participant) -> tuple[int, int, str]:
+    conversation = mine.conversation
+    return (
+        conversation.active_gen,
+        micros(conversation.active_at),
+        str(conversation.conversation_id),
+    )
+
+
+def _by_activity(found: QuerySet[Participant], position: Position | None) -> QuerySet[Participant]:
+    """Latest activity first, past the position; the database compares the ids, since their orders differ."""
+    names = ("conversation__active_gen", "conversation__active_at", "conversation_id")
+    backward = position is not None and position.backward
+    if position is not None:
+        gen, at, conversation_id = position.key
+        edge = (int(gen), from_micros(int(at)), UUID(str(conversation_id)))
+        word = "gt" if backward else "lt"
+        past = Q()
+        for n, name in enumerate(names):
+            equal = dict(zip(names[:n], edge[:n], strict=True))
+            past |= Q(**equal, **{f"{name}__{word}": edge[n]})
+        found = found.filter(past)
+    return found.order_by(*(name if backward else f"-{name}" for name in names))
+
+
+def _with_unread(viewer_id: UUID, found: QuerySet[Participant]) -> QuerySet[Participant]:
+    """Those in which something is unread, looking at no more messages than a count would."""
+    mark = Mark.objects.filter(
+        user_id=viewer_id, conversation_id=OuterRef("conversation_id"), seq=OuterRef("seq")
+    )
+    passed = mark.filter(flags__in=sorted({*flagged(Flag.READ), *flagged(Flag.REMOVED)}))
+    newer = (
+        Message.objects.filter(
+            conversation_id=OuterRef("conversation_id"),
+            seq__gt=OuterRef("start"),
+            seq__lte=OuterRef("start") + SCAN * LIST_CAP,
+            retracted_at=None,
+        )
+        .exclude(sender_id=viewer_id)
+        .exclude(Exists(passed))
+    )
+    kept_mark = Mark.objects.filter(
+        user_id=viewer_id,
+        conversation_id=OuterRef("conversation_id"),
+        seq__gt=Greatest(OuterRef("visible_after"), OuterRef("conversation__purged_seq")),
+        flags__in=[f for f in flagged(Flag.KEPT) if not f & Flag.REMOVED],
+    )
+    spoken = Message.objects.filter(
+        conversation_id=OuterRef("conversation_id"), seq=OuterRef("seq"), retracted_at=None
+    )
+    return found.annotate(start=start()).filter(
+        Q(conversation__last_seq__gt=F("start")) & Exists(newer)
+        | Exists(kept_mark.filter(Exists(spoken)))
+    )
+
+
+def show(
+    viewer: User,
+    participants: Sequence[Participant],
+    messages: Mapping[UUID, list[SeenMessage]],
+    cap: int,
+) -> list[SeenConversation]:
+    """Return the viewer's conversations with these messages; a constant number of queries for all of them."""
+    nested = conversations.nested_participants([p.conversation for p in participants])
+    unread = unread_counts(viewer.user_id, participants, cap=cap)
+    last = _last_messages(viewer, participants, messages)
+    return [
+        _show(
+            mine,
+            nested[mine.conversation_id],
+            messages.get(mine.conversation_id, []),
+            last.get(mine.conversation_id),
+            unread[mine.conversation_id],
+        )
+        for mine in participants
+    ]
+
+
+def _last_messages(
+    viewer: User, participants: Sequence[Participant], messages: Mapping[UUID, list[SeenMessage]]
+) -> dict[UUID, SeenMessage]:
+    """Return the newest visible message of each; what is among the given messages is not read again."""
+    last: dict[UUID, SeenMessage] = {}
+    for mine in participants:
+        known = max(messages.get(mine.conversation_id, []), key=lambda m: m.seq, default=None)
+        if known is not None and known.seq == mine.conversation.last_seq:
+            last[mine.conversation_id] = known
+    missing = [p for p in participants if p.conversation_id not in last]
+    for conversation_id, found in newest(viewer, missing, 1).items():
+        if found:
+            last[conversation_id] = found[-1]
+    return last
+
+
+def _show(
+    mine: Participant,
+    participants: list[SeenParticipant],
+    messages: list[SeenMessage],
+    last: SeenMessage | None,
+    unread: tuple[int, bool],
+) -> SeenConversation:
+    conversation = mine.conversation
+    return SeenConversation(
+        conversation_id=conversation.conversation_id,
+        kind=conversation.kind,
+        title=conversation.title,
+        created_at=conversation.created_at,
+        changed_at=conversation.changed_at,
+        last_seq=conversation.last_seq,
+        revision=conversation.revision,
+        participant_count=conversation.member_count,
+        participants=participants,
+        messages=messages,
+        last_message=last,
+        unread_count=unread[0],
+        unread_capped=unread[1],
+        me=see_me(mine),
+    )
+
+
+def see_me(mine: Participant) -> Me:
+    archived = mine.archived_seq is not None and mine.archived_seq >= mine.conversation.last_seq
+    return Me(
+        member_role=mine.member_role,
+        read_seq=mine.read_seq,
+        watermark=mine.watermark,
+        muted_until=mine.muted_until,
+        archived_at=mine.archived_at if archived else None,
+        pinned_at=mine.pinned_at,
+    )

@@ -1,0 +1,44 @@
+"""Why something with a message was refused."""
+
+from __future__ import annotations
+
+from parley.kernel.errors import Conflict, Invalid, NotAllowed, NotFound
+
+
+class MessageNotFound(NotFound):
+    message = "No message matches the given query."
+
+
+class ClientIdReused(Conflict):
+    code = "client_id_reused"
+    message = "This client id already names a message with other content."
+
+
+class UnknownReply(Invalid):
+    code = "does_not_exist"
+    message = "There is no such message in this conversation."
+
+
+class UnknownRecipient(Invalid):
+    code = "does_not_exist"
+    message = "No such user."
+
+
+class NotTheSender(NotAllowed):
+    code = "not_the_sender"
+    message = "Only the sender may change a message."
+
+
+class MayNotRetract(NotAllowed):
+    code = "may_not_retract"
+    message = "Only the sender, an owner of the group or an admin may retract a message."
+
+
+class Retracted(Conflict):
+    code = "retracted"
+    message = "This message was retracted."
+
+
+class OutOfRange(Invalid):
+    code = "min_value"
+    message = "Ensure this value is greater than or equal to 1."

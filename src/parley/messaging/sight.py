@@ -1,0 +1,171 @@
+"""How one viewer sees messages: which of them, and in what state."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from uuid import UUID
+
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+
+from parley.accounts.models import User
+from parley.conversations import queries as conversations
+from parley.conversations.models import Participant
+from parley.kernel.database import union_all, uuid_value
+from parley.messaging.models import Flag, Mark, Message, flagged
+from parley.messaging.refusals import MessageNotFound
+from parley.messaging.seen import SeenMessage
+
+
+def see(
+    viewer_id: UUID, messages: Iterable[Message], *, unmarked: Collection[UUID] = ()
+) -> list[SeenMessage]:
+    """Return messages as the viewer sees them; those ``unmarked`` are new and need no look at the marks."""
+    found = list(messages)
+    old = [message for message in found if message.message_id not in unmarked]
+    flags = _flags(viewer_id, old)
+    watermarks = _watermarks(viewer_id, old)
+    return [
+        _see(
+            message,
+            viewer_id,
+            flags.get((message.conversation_id, message.seq), 0),
+            watermarks.get(message.conversation_id, 0),
+        )
+        for message in found
+    ]
+
+
+def _see(message: Message, viewer_id: UUID, flags: int, watermark: int) -> SeenMessage:
+    return SeenMessage(
+        message_id=message.message_id,
+        conversation_id=message.conversation_id,
+        sender_id=message.sender_id,
+        seq=message.seq,
+        revision=message.revision,
+        subject=message.subject,
+        message_body=message.message_body,
+        sent_at=message.sent_at,
+        client_id=message.client_id,
+        reply_to=message.reply_to,
+        edited_at=message.edited_at,
+        retracted_at=message.retracted_at,
+        read=is_read(message.seq, flags, watermark) or message.sender_id == viewer_id,
+        starred=bool(flags & Flag.STARRED),
+    )
+
+
+def is_read(seq: int, flags: int, watermark: int) -> bool:
+    """Whether a message of someone else's is read: by the watermark, except what the marks say."""
+    return not flags & Flag.KEPT if seq <= watermark else bool(flags & Flag.READ)
+
+
+def _flags(viewer_id: UUID, messages: Sequence[Message]) -> dict[tuple[UUID, int], int]:
+    if not messages:
+        return {}
+    by_conversation: dict[UUID, list[int]] = {}
+    for message in messages:
+        by_conversation.setdefault(message.conversation_id, []).append(message.seq)
+    wanted = Q()
+    for conversation_id, seqs in by_conversation.items():
+        wanted |= Q(conversation_id=conversation_id, seq__in=seqs)
+    found = Mark.objects.filter(wanted, user_id=viewer_id).values_list(
+        "conversation_id", "seq", "flags"
+    )
+    return {(conversation_id, seq): flags for conversation_id, seq, flags in found}
+
+
+def _watermarks(viewer_id: UUID, messages: Sequence[Message]) -> dict[UUID, int]:
+    if not messages:
+        return {}
+    found = Participant.objects.filter(
+        user_id=viewer_id, conversation_id__in={m.conversation_id for m in messages}
+    )
+    return dict(found.values_list("conversation_id", "watermark"))
+
+
+def not_removed(viewer_id: UUID, found: QuerySet[Message]) -> QuerySet[Message]:
+    removed = Mark.objects.filter(
+        user_id=viewer_id,
+        conversation_id=OuterRef("conversation_id"),
+        seq=OuterRef("seq"),
+        flags__in=flagged(Flag.REMOVED),
+    )
+    return found.exclude(Exists(removed))
+
+
+def visible(mine: Participant) -> QuerySet[Message]:
+    """The messages of a conversation that the viewer may see: not purged, not hidden, not removed for them."""
+    found = Message.objects.filter(conversation_id=mine.conversation_id, seq__gt=first_hidden(mine))
+    return not_removed(mine.user_id, found)
+
+
+def first_hidden(mine: Participant) -> int:
+    """The last ``seq`` that is out of the viewer's sight."""
+    return max(mine.visible_after, mine.conversation.purged_seq)
+
+
+def newest(
+    viewer: User, participants: Sequence[Participant], n: int
+) -> dict[UUID, list[SeenMessage]]:
+    """Return the newest ``n`` messages of each conversation, in ascending ``seq``.
+
+    One look at the last ``n`` numbers serves nearly all; where the viewer removed some of those, a second one
+    walks further back.
+    """
+    shown: dict[UUID, list[Message]] = {p.conversation_id: [] for p in participants}
+    filled = [p for p in participants if n > 0 and p.conversation.last_seq > first_hidden(p)]
+    recent = Message.objects.filter(
+        conversation_id__in=[p.conversation_id for p in filled],
+        seq__gt=F("conversation__last_seq") - n,
+    )
+    if filled:
+        _sort_in(shown, not_removed(viewer.user_id, recent))
+    short = [p for p in filled if _is_short(p, shown[p.conversation_id], n)]
+    parts = [visible(p).order_by("-seq").values_list("message_id")[:n] for p in short]
+    if parts:
+        shown.update({p.conversation_id: [] for p in short})
+        older = [uuid_value(row[0]) for row in union_all(parts)]
+        _sort_in(shown, Message.objects.filter(message_id__in=older))
+    hidden = {p.conversation_id: first_hidden(p) for p in participants}
+    found = [m for group in shown.values() for m in group if m.seq > hidden[m.conversation_id]]
+    seen: dict[UUID, list[SeenMessage]] = {p.conversation_id: [] for p in participants}
+    for message in see(viewer.user_id, found):
+        seen[message.conversation_id].append(message)
+    return seen
+
+
+def _sort_in(shown: dict[UUID, list[Message]], found: QuerySet[Message]) -> None:
+    for message in found.order_by("seq"):
+        shown[message.conversation_id].append(message)
+
+
+def _is_short(mine: Participant, found: list[Message], n: int) -> bool:
+    """Whether some of the last ``n`` are missing although there are older ones."""
+    return len(found) < n and mine.conversation.last_seq - n > first_hidden(mine)
+
+
+def find_message(*, viewer: User, message_id: UUID) -> tuple[Message, Participant]:
+    """Return a message that the viewer may see, with their row in its conversation.
+
+    :raises MessageNotFound: there is none, it is not theirs to see, or they removed it.
+    """
+    message = Message.objects.filter(message_id=message_id).first()
+    if message is None:
+        raise MessageNotFound
+    mine = (
+        conversations.live_participations(viewer.user_id)
+        .filter(conversation_id=message.conversation_id)
+        .first()
+    )
+    if mine is None or not visible(mine).filter(message_id=message_id).exists():
+        raise MessageNotFound
+    return message, mine
+
+
+def get_message(*, viewer: User, message_id: UUID) -> SeenMessage:
+    """Return one message.
+
+    :raises MessageNotFound: there is none, or it is not the viewer's to see.
+    """
+    message, _ = find_message(viewer=viewer, message_id=message_id)
+    return see(viewer.user_id, [message])[0]
