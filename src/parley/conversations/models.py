@@ -76,9 +76,7 @@ class Participant(models.Model):
     conversation = models.ForeignKey(
         Conversation, models.PROTECT, related_name="participants", db_index=False
     )
-    user = models.ForeignKey(
-        User, models.PROTECT, related_name="participations", db_index=False
-    )
+    user = models.ForeignKey(User, models.PROTECT, related_name="participations", db_index=False)
     member_role = models.CharField(
         max_length=6, choices=MemberRole.choices, default=MemberRole.MEMBER
     )

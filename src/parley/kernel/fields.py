@@ -25,9 +25,7 @@ class ExactTextField(models.CharField):  # type: ignore[type-arg]
         self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
     ) -> Any:
         found = super().get_db_prep_value(value, connection, prepared)
-        return (
-            found.encode() if connection.vendor == "mysql" and isinstance(found, str) else found
-        )
+        return found.encode() if connection.vendor == "mysql" and isinstance(found, str) else found
 
     def from_db_value(
         self, value: Any, expression: object, connection: BaseDatabaseWrapper

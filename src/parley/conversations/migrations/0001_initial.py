@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -16,87 +15,188 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Epoch',
+            name="Epoch",
             fields=[
-                ('from_generation', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('nonce', models.CharField(max_length=32)),
-                ('created_at', models.DateTimeField()),
+                ("from_generation", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("nonce", models.CharField(max_length=32)),
+                ("created_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='Fence',
+            name="Fence",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('current', models.BigIntegerField(default=1)),
-                ('settled', models.BigIntegerField(default=0)),
-                ('ticked_at', models.DateTimeField(null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("current", models.BigIntegerField(default=1)),
+                ("settled", models.BigIntegerField(default=0)),
+                ("ticked_at", models.DateTimeField(null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Generation',
+            name="Generation",
             fields=[
-                ('g', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('done', models.BooleanField(default=False)),
+                ("g", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("done", models.BooleanField(default=False)),
             ],
         ),
         migrations.CreateModel(
-            name='Block',
+            name="Block",
             fields=[
-                ('pk', models.CompositePrimaryKey('blocker_id', 'blocked_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField()),
-                ('blocked', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('blocker', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='blocks', to=settings.AUTH_USER_MODEL)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "blocker_id",
+                        "blocked_id",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("created_at", models.DateTimeField()),
+                (
+                    "blocked",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "blocker",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="blocks",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Conversation',
+            name="Conversation",
             fields=[
-                ('conversation_id', models.UUIDField(primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('direct', 'Direct'), ('group', 'Group')], max_length=6)),
-                ('title', models.CharField(blank=True, default='', max_length=255)),
-                ('direct_key', parley.kernel.fields.ExactTextField(max_length=64, null=True)),
-                ('created_at', models.DateTimeField()),
-                ('changed_at', models.DateTimeField()),
-                ('last_seq', models.BigIntegerField(default=0)),
-                ('revision', models.BigIntegerField(default=0)),
-                ('gen', models.BigIntegerField()),
-                ('active_gen', models.BigIntegerField()),
-                ('active_at', models.DateTimeField()),
-                ('members_rev', models.BigIntegerField(default=0)),
-                ('member_count', models.BigIntegerField(default=0)),
-                ('purged_seq', models.BigIntegerField(default=0)),
+                ("conversation_id", models.UUIDField(primary_key=True, serialize=False)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("direct", "Direct"), ("group", "Group")], max_length=6
+                    ),
+                ),
+                ("title", models.CharField(blank=True, default="", max_length=255)),
+                ("direct_key", parley.kernel.fields.ExactTextField(max_length=64, null=True)),
+                ("created_at", models.DateTimeField()),
+                ("changed_at", models.DateTimeField()),
+                ("last_seq", models.BigIntegerField(default=0)),
+                ("revision", models.BigIntegerField(default=0)),
+                ("gen", models.BigIntegerField()),
+                ("active_gen", models.BigIntegerField()),
+                ("active_at", models.DateTimeField()),
+                ("members_rev", models.BigIntegerField(default=0)),
+                ("member_count", models.BigIntegerField(default=0)),
+                ("purged_seq", models.BigIntegerField(default=0)),
             ],
             options={
-                'indexes': [models.Index(fields=['gen'], name='conversation_gen')],
-                'constraints': [models.UniqueConstraint(fields=('direct_key',), name='conversation_direct_once_a_pair'), models.CheckConstraint(condition=models.Q(models.Q(('direct_key__isnull', False), ('kind', 'direct')), models.Q(('direct_key__isnull', True), ('kind', 'group')), _connector='OR'), name='conversation_direct_has_its_pair'), models.CheckConstraint(condition=models.Q(('last_seq__lte', models.F('revision'))), name='conversation_messages_are_changes')],
+                "indexes": [models.Index(fields=["gen"], name="conversation_gen")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("direct_key",), name="conversation_direct_once_a_pair"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("direct_key__isnull", False), ("kind", "direct")),
+                            models.Q(("direct_key__isnull", True), ("kind", "group")),
+                            _connector="OR",
+                        ),
+                        name="conversation_direct_has_its_pair",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("last_seq__lte", models.F("revision"))),
+                        name="conversation_messages_are_changes",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Participant',
+            name="Participant",
             fields=[
-                ('pk', models.CompositePrimaryKey('user_id', 'conversation_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('member_role', models.CharField(choices=[('owner', 'Owner'), ('member', 'Member')], default='member', max_length=6)),
-                ('joined_at', models.DateTimeField()),
-                ('left_at', models.DateTimeField(null=True)),
-                ('changed_at', models.DateTimeField()),
-                ('gen', models.BigIntegerField()),
-                ('version', models.BigIntegerField(default=0)),
-                ('joined_gen', models.BigIntegerField()),
-                ('joined_revision', models.BigIntegerField(default=0)),
-                ('visible_after', models.BigIntegerField(default=0)),
-                ('read_seq', models.BigIntegerField(default=0)),
-                ('watermark', models.BigIntegerField(default=0)),
-                ('delivered_seq', models.BigIntegerField(default=0)),
-                ('muted_until', models.DateTimeField(null=True)),
-                ('archived_at', models.DateTimeField(null=True)),
-                ('archived_seq', models.BigIntegerField(null=True)),
-                ('pinned_at', models.DateTimeField(null=True)),
-                ('conversation', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='participants', to='conversations.conversation')),
-                ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='participations', to=settings.AUTH_USER_MODEL)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "user_id",
+                        "conversation_id",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "member_role",
+                    models.CharField(
+                        choices=[("owner", "Owner"), ("member", "Member")],
+                        default="member",
+                        max_length=6,
+                    ),
+                ),
+                ("joined_at", models.DateTimeField()),
+                ("left_at", models.DateTimeField(null=True)),
+                ("changed_at", models.DateTimeField()),
+                ("gen", models.BigIntegerField()),
+                ("version", models.BigIntegerField(default=0)),
+                ("joined_gen", models.BigIntegerField()),
+                ("joined_revision", models.BigIntegerField(default=0)),
+                ("visible_after", models.BigIntegerField(default=0)),
+                ("read_seq", models.BigIntegerField(default=0)),
+                ("watermark", models.BigIntegerField(default=0)),
+                ("delivered_seq", models.BigIntegerField(default=0)),
+                ("muted_until", models.DateTimeField(null=True)),
+                ("archived_at", models.DateTimeField(null=True)),
+                ("archived_seq", models.BigIntegerField(null=True)),
+                ("pinned_at", models.DateTimeField(null=True)),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="participants",
+                        to="conversations.conversation",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="participations",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['conversation', 'left_at', 'joined_at', 'user'], name='participant_members')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('watermark__lte', models.F('read_seq'))), name='participant_receipt_covers_own'), models.CheckConstraint(condition=models.Q(('archived_at__isnull', True), ('archived_seq__isnull', False), _connector='OR'), name='participant_archived_somewhere')],
+                "indexes": [
+                    models.Index(
+                        fields=["conversation", "left_at", "joined_at", "user"],
+                        name="participant_members",
+                    )
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("watermark__lte", models.F("read_seq"))),
+                        name="participant_receipt_covers_own",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("archived_at__isnull", True),
+                            ("archived_seq__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="participant_archived_somewhere",
+                    ),
+                ],
             },
         ),
     ]
