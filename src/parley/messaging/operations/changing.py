@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from parley.accounts import operations as accounts
+from parley.accounts import audit
 from parley.accounts.models import Role, User
 from parley.conversations import fence
 from parley.conversations import operations as conversations
@@ -61,7 +61,7 @@ def retract_message(*, actor: User, message_id: UUID) -> None:
     message.retracted_at = max(entered.now, message.sent_at)
     _change(conversation, message, entered, "message_body", "subject", "retracted_at")
     if actor.user_id != message.sender_id:
-        accounts.record(
+        audit.record(
             actor=actor,
             action="message.retract",
             target_kind="message",
