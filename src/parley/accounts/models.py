@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 from knox.models import AbstractAuthToken, AuthTokenManager
 
 from parley.kernel.fields import ExactTextField
 from parley.kernel.ids import new_id
 from parley.kernel.text import name_key
 
+SEARCHED = 150  # as much of a name as a search looks at
+
+
+def new_stamp() -> str:
+    """Return a fresh security stamp."""
+    return secrets.token_hex(16)
+
 
 class Role(models.TextChoices):
     GUEST = "guest"
     HOST = "host"
     ADMIN = "admin"
+
+
+def search_key(value: str) -> str:
+    """Return the form in which a name is searched: white space apart, as its key."""
+    return name_key(" ".join(value.split()))[:SEARCHED]
 
 
 class UserManager(BaseUserManager["User"]):
@@ -37,7 +52,7 @@ class UserManager(BaseUserManager["User"]):
     def create_superuser(
         self, username: str, email: str | None = None, password: str | None = None, **fields: Any
     ) -> User:
-        fields |= {"is_staff": True, "is_superuser": True, "role": Role.ADMIN}
+        fields |= {"role": Role.ADMIN}
         return self.create_user(username, email, password, **fields)
 
     def get_by_natural_key(self, username: str | None) -> User:
@@ -45,7 +60,11 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """Someone who may sign in. Names are shown as written, and unique by their keys (NFKC, case folded)."""
+    """Someone who may sign in. Names are shown as written, and unique by their keys (NFKC, case folded).
+
+    ``security_stamp`` is renewed with the password and at deactivation. Every sign-in, token and session carries the
+    stamp that it was made under, and is dead once the two differ, however the password came to be changed.
+    """
 
     user_id: models.UUIDField[UUID, UUID] = models.UUIDField(
         primary_key=True, default=new_id, editable=False
@@ -56,10 +75,13 @@ class User(AbstractBaseUser, PermissionsMixin):
     email_key = ExactTextField(max_length=600, null=True, editable=False)
     first_name = models.CharField(max_length=150, blank=True, default="")
     last_name = models.CharField(max_length=150, blank=True, default="")
+    full_name_key = ExactTextField(max_length=SEARCHED, editable=False, default="")
+    last_name_key = ExactTextField(max_length=SEARCHED, editable=False, default="")
     phone_number = models.CharField(max_length=32, null=True, blank=True)  # noqa: DJ001
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.GUEST)
     is_active = models.BooleanField(default=True)
-    is_staff = models.BooleanField(default=False)
+    is_staff = models.BooleanField(default=False, editable=False)
+    security_stamp = models.CharField(max_length=32, default=new_stamp, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = UserManager()
@@ -67,40 +89,91 @@ class User(AbstractBaseUser, PermissionsMixin):
     USERNAME_FIELD = "username"
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: ClassVar = ["email"]
+    # What follows from a column, and is written with it.
+    FOLLOWING: ClassVar[dict[str, set[str]]] = {
+        "username": {"username_key"},
+        "email": {"email_key"},
+        "first_name": {"full_name_key"},
+        "last_name": {"full_name_key", "last_name_key"},
+        "role": {"is_staff", "is_superuser"},
+        "password": {"security_stamp"},
+    }
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["username_key"], name="user_username_once"),
             models.UniqueConstraint(fields=["email_key"], name="user_email_once"),
         ]
+        indexes = [
+            # The three ranges that a search for people walks.
+            models.Index(fields=["is_active", "username_key", "user_id"], name="user_by_username"),
+            models.Index(
+                fields=["is_active", "full_name_key", "user_id"], name="user_by_full_name"
+            ),
+            models.Index(
+                fields=["is_active", "last_name_key", "user_id"], name="user_by_last_name"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.username
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save; the keys always follow the names."""
+    def follow(self) -> None:
+        """Set the columns that follow from others: keys from names, Django's flags from the role."""
         self.username_key = name_key(self.username)
         self.email = self.email or None
         self.email_key = name_key(self.email) if self.email else None
+        self.full_name_key = search_key(f"{self.first_name} {self.last_name}")
+        self.last_name_key = search_key(self.last_name)
+        self.is_staff = self.is_superuser = self.role == Role.ADMIN
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save, with the columns that follow from others."""
+        self.follow()
         changed = kwargs.get("update_fields")
         if changed is not None:
-            kwargs["update_fields"] = {*changed} | {
-                f"{name}_key" for name in ("username", "email") if name in changed
-            }
+            following = (self.FOLLOWING.get(name, set()) for name in changed)
+            kwargs["update_fields"] = set(changed).union(*following)
         super().save(*args, **kwargs)
+
+    def set_password(self, raw_password: str | None) -> None:
+        """Set another password; with the save everything ends that was opened with the old one."""
+        super().set_password(raw_password)
+        self.security_stamp = new_stamp()
+
+    def set_unusable_password(self) -> None:
+        super().set_unusable_password()
+        self.security_stamp = new_stamp()
+
+    def check_password(self, raw_password: str) -> bool:
+        """Whether this is the password. A hash made by older rules is replaced, which ends no sign-in."""
+        return check_password(raw_password, self.password, self._rehash)
+
+    def _rehash(self, raw_password: str) -> None:
+        better = make_password(raw_password)
+        type(self).objects.filter(pk=self.pk, password=self.password).update(password=better)
+        self.password = better
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Bind sessions to the security stamp; Django's own binds them to the hash of the password."""
+        salt = "parley.accounts.session"
+        return salted_hmac(salt, self.security_stamp, secret=secret, algorithm="sha256").hexdigest()
 
 
 class SignIn(models.Model):
-    """One sign-in by JWT: the refresh token that is valid now, and every access token made from it."""
+    """One sign-in by JWT: the refresh token that is valid now, and every access token made from it.
+
+    Ending it deletes the row.
+    """
 
     sign_in_id: models.UUIDField[UUID, UUID] = models.UUIDField(
         primary_key=True, default=new_id, editable=False
     )
     user = models.ForeignKey(User, models.CASCADE, related_name="sign_ins")
+    security_stamp = models.CharField(max_length=32)
     refresh_jti = models.CharField(max_length=64)
     created_at = models.DateTimeField()
-    expires_at = models.DateTimeField(db_index=True)
-    ended_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField()
 
     def __str__(self) -> str:
         return str(self.sign_in_id)
@@ -112,6 +185,7 @@ class OpaqueToken(AbstractAuthToken):
     token_id: models.UUIDField[UUID, UUID] = models.UUIDField(
         unique=True, default=new_id, editable=False
     )
+    security_stamp = models.CharField(max_length=32)
     name = models.CharField(max_length=100, blank=True, default="")
     last_used_at: models.DateTimeField[datetime | None, datetime | None] = models.DateTimeField(
         null=True

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
+
+from django.conf import settings
+
+from parley.accounts.models import Role, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +28,57 @@ class Person:
 
     def without_contact(self) -> Person:
         return replace(self, email=None, phone_number=None)
+
+
+# The columns of a Person, in its order: Person(*row) is one.
+COLUMNS = tuple(Person.__dataclass_fields__)
+
+
+def as_person(user: User) -> Person:
+    """Return everything about a user that can be shown, contact details included."""
+    return Person(*(getattr(user, column) for column in COLUMNS))
+
+
+Sharing = Callable[[UUID, Collection[UUID]], set[UUID]]
+
+
+class Acquaintances:
+    """Who of some people shares a conversation with the viewer.
+
+    The layer above knows; it joins its answer when it is loaded. Without one nobody does.
+    """
+
+    def __init__(self) -> None:
+        self._answer: Sharing | None = None
+
+    def join(self, answer: Sharing) -> Sharing:
+        self._answer = answer
+        return answer
+
+    def __call__(self, viewer_id: UUID, user_ids: Collection[UUID]) -> set[UUID]:
+        return set() if self._answer is None else self._answer(viewer_id, user_ids)
+
+
+acquaintances = Acquaintances()
+
+
+def shown_to(viewer: User | None, people: Iterable[Person]) -> list[Person]:
+    """Return the same people, without the contact details that are not for this viewer."""
+    found = list(people)
+    reachable = _reachable(viewer, {person.user_id for person in found})
+    return [
+        p if reachable is None or p.user_id in reachable else p.without_contact() for p in found
+    ]
+
+
+def _reachable(viewer: User | None, user_ids: set[UUID]) -> set[UUID] | None:
+    """Return whose contact details the viewer may see; None is everyone's."""
+    parley: Any = settings.PARLEY
+    if parley.contact_details == "everyone" or (viewer and viewer.role == Role.ADMIN):
+        return None
+    if viewer is None:
+        return set()
+    mine = {viewer.user_id}
+    if parley.contact_details == "participants" and user_ids - mine:
+        return mine | acquaintances(viewer.user_id, user_ids - mine)
+    return mine

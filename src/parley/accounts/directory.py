@@ -1,0 +1,141 @@
+"""The directory of people, and the search in it, at a cost that does not grow with their number.
+
+A search is a prefix of the username, else of the full name, else of the last name. Each of the three is a range of an
+index, walked in its order; the list is the three ranges one after the other. Someone whom an earlier range has
+already shown is passed over in a later one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from parley.accounts.models import SEARCHED, User, search_key
+from parley.accounts.people import COLUMNS, Person, shown_to
+from parley.kernel.paging import Page, Position
+from parley.kernel.text import check_text
+
+KEYS = ("username_key", "full_name_key", "last_name_key")
+LAST = "\U0010ffff"
+# So many ranges are read for a page at most; one that was cut short by it still says where to go on.
+MOST_READS = 8
+
+Filters = dict[str, Any]
+
+
+class Spot(NamedTuple):
+    """A place in the list: which range, and where in it."""
+
+    place: int
+    key: str
+    user_id: UUID
+
+    @classmethod
+    def at(cls, position: Position) -> Spot:
+        place, key, user_id = position.key
+        return cls(int(place), str(key), UUID(str(user_id)))
+
+    def position(self, *, backward: bool) -> Position:
+        return Position((self.place, self.key, str(self.user_id)), backward)
+
+
+class Range(NamedTuple):
+    """Rows to read in the order of one key."""
+
+    place: int
+    filters: Filters
+
+
+class Row(NamedTuple):
+    person: Person
+    keys: tuple[str, ...]
+    spot: Spot
+
+
+@dataclass(frozen=True)
+class Search:
+    """A prefix to look for, in one direction. The empty one is in every username, and looked for there alone."""
+
+    prefix: str
+    backward: bool
+
+    def ranges(self, after: Spot | None) -> list[Range]:
+        """Return what is to be read past a spot, in order; each is one range of one index."""
+        if after is None:
+            return self._whole(range(len(KEYS) if self.prefix else 1))
+        key, way = KEYS[after.place], "lt" if self.backward else "gt"
+        rest = self._whole(range(after.place, after.place + 1))[0]
+        others = range(after.place) if self.backward else range(after.place + 1, len(KEYS))
+        return [
+            Range(after.place, {key: after.key, f"user_id__{way}": after.user_id}),
+            Range(after.place, rest.filters | {f"{key}__{way}": after.key}),
+            *(self._whole(others) if self.prefix else []),
+        ]
+
+    def _whole(self, places: range) -> list[Range]:
+        ordered = reversed(places) if self.backward else places
+        return [Range(place, self._bounds(KEYS[place])) for place in ordered]
+
+    def _bounds(self, key: str) -> Filters:
+        if not self.prefix:
+            return {}
+        return {f"{key}__gte": self.prefix, f"{key}__lt": self.prefix + LAST}
+
+    def read(self, piece: Range, size: int) -> list[Row]:
+        # "IN (true)" and not "= true", which Django writes in a way that SQLite finds no index for.
+        found = User.objects.filter(is_active__in=[True], **piece.filters)
+        order = (KEYS[piece.place], "user_id")
+        rows = found.order_by(*(f"-{name}" if self.backward else name for name in order))
+        return [_row(columns, piece.place) for columns in rows.values_list(*COLUMNS, *KEYS)[:size]]
+
+    def was_shown(self, row: Row) -> bool:
+        """Whether an earlier range has this person too."""
+        return any(key.startswith(self.prefix) for key in row.keys[: row.spot.place])
+
+
+def _row(columns: tuple[Any, ...], place: int) -> Row:
+    person, keys = Person(*columns[: len(COLUMNS)]), columns[len(COLUMNS) :]
+    return Row(person, keys, Spot(place, keys[place], person.user_id))
+
+
+def list_people(
+    *, viewer: User, search: str = "", position: Position | None = None, size: int
+) -> Page[Person]:
+    """Return one page of the active users, by username; with a search those whose names begin so.
+
+    :raises Invalid: the search is too long, or holds what no name can hold.
+    """
+    check_text(search, attr="search", longest=SEARCHED, may_be_blank=True)
+    backward = position is not None and position.backward
+    wanted = Search(search_key(search), backward)
+    rows, rest = _walk(wanted, Spot.at(position) if position else None, size)
+    page = _page(rows[:size], rest, backward=backward, is_first=position is None)
+    return page.with_items(shown_to(viewer, [row.person for row in page.items]))
+
+
+def _walk(wanted: Search, start: Spot | None, size: int) -> tuple[list[Row], Spot | None]:
+    """Return the rows of a page, and the spot past which there may be more."""
+    found: list[Row] = []
+    last = start
+    todo = wanted.ranges(start)
+    for _ in range(MOST_READS):
+        if not todo:
+            return found, None
+        piece = todo.pop(0)
+        rows = wanted.read(piece, size + 1)
+        found += [row for row in rows if not wanted.was_shown(row)]
+        if len(found) > size:
+            return found, found[size - 1].spot
+        if len(rows) > size:
+            last = rows[-1].spot
+            todo = wanted.ranges(last)
+    return found, last if todo else None
+
+
+def _page(rows: list[Row], rest: Spot | None, *, backward: bool, is_first: bool) -> Page[Row]:
+    onward = rest.position(backward=backward) if rest else None
+    back = None if is_first or not rows else rows[0].spot.position(backward=not backward)
+    if backward:
+        return Page(rows[::-1], next=back, previous=onward)
+    return Page(rows, next=onward, previous=back)

@@ -1,0 +1,54 @@
+"""What changes people and their credentials."""
+
+from parley.accounts.audit import record
+from parley.accounts.operations.credentials import (
+    DeadSignIn,
+    TokenNotFound,
+    TooManyTokens,
+    begin_sign_in,
+    create_token,
+    end_sign_in,
+    note_token_use,
+    refresh_sign_in,
+    revoke_token,
+)
+from parley.accounts.operations.people import (
+    LastAdmin,
+    change_person,
+    set_active,
+    set_role,
+    update_profile,
+)
+from parley.accounts.operations.signing import (
+    ChangedMeanwhile,
+    WrongPassword,
+    change_password,
+    check_credentials,
+    reset_password,
+)
+from parley.accounts.operations.signup import sign_up, user_signed_up
+
+__all__ = [
+    "ChangedMeanwhile",
+    "DeadSignIn",
+    "LastAdmin",
+    "TokenNotFound",
+    "TooManyTokens",
+    "WrongPassword",
+    "begin_sign_in",
+    "change_password",
+    "change_person",
+    "check_credentials",
+    "create_token",
+    "end_sign_in",
+    "note_token_use",
+    "record",
+    "refresh_sign_in",
+    "reset_password",
+    "revoke_token",
+    "set_active",
+    "set_role",
+    "sign_up",
+    "update_profile",
+    "user_signed_up",
+]

@@ -1,0 +1,121 @@
+"""Questions about people, and about what they prove themselves by."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import F, Q, QuerySet
+
+from parley.accounts.directory import list_people
+from parley.accounts.models import OpaqueToken, Role, SignIn, User
+from parley.accounts.people import COLUMNS, Person, as_person, shown_to
+from parley.kernel import ids
+from parley.kernel.errors import Invalid, NotFound
+from parley.kernel.text import is_storable, name_key
+
+__all__ = [
+    "existing",
+    "find_account",
+    "find_recipient",
+    "get_person",
+    "list_people",
+    "list_tokens",
+    "me",
+    "people",
+    "signed_in",
+    "token_owner",
+]
+
+
+class UserNotFound(NotFound):
+    message = "No such user."
+
+
+class UnknownPerson(Invalid):
+    code = "does_not_exist"
+    message = "No such user."
+
+
+def people(*, viewer: User | None, user_ids: Iterable[UUID]) -> dict[UUID, Person]:
+    """Return people by id, deactivated ones too; ids that are nobody's are left out."""
+    rows = User.objects.filter(user_id__in=set(user_ids)).values_list(*COLUMNS)
+    found = shown_to(viewer, (Person(*row) for row in rows))
+    return {person.user_id: person for person in found}
+
+
+def me(*, viewer: User) -> Person:
+    """Return the viewer, as they see themselves."""
+    return as_person(viewer)
+
+
+def get_person(*, viewer: User, user_id: UUID) -> Person:
+    """Return one person.
+
+    :raises UserNotFound: there is no such user, or they are deactivated and the viewer is no admin.
+    """
+    found = User.objects.filter(user_id=user_id)
+    if viewer.role != Role.ADMIN:
+        found = found.filter(is_active=True)
+    row = found.values_list(*COLUMNS).first()
+    if row is None:
+        raise UserNotFound
+    return shown_to(viewer, [Person(*row)])[0]
+
+
+def existing(*, user_ids: Collection[UUID]) -> set[UUID]:
+    """Return those of the ids that are active users'."""
+    found = User.objects.filter(user_id__in=set(user_ids), is_active=True)
+    return set(found.values_list("user_id", flat=True))
+
+
+def find_recipient(*, name: str) -> UUID:
+    """Return the id of the active user that the text names: by id, e-mail address or username.
+
+    :raises UnknownPerson: it names nobody.
+    """
+    if not is_storable(name):
+        raise UnknownPerson
+    by = Q(user_id=user_id) if (user_id := ids.parse(name)) else _named(name)
+    found = User.objects.filter(by, is_active=True).values_list("user_id", flat=True).first()
+    if found is None:
+        raise UnknownPerson
+    return found
+
+
+def find_account(*, login: str) -> User | None:
+    """Return whoever signs in by this username or e-mail address, active or not."""
+    return User.objects.filter(_named(login)).first() if is_storable(login) else None
+
+
+def _named(name: str) -> Q:
+    """Usernames have no ``@``, so one look-up is enough."""
+    return Q(email_key=name_key(name)) if "@" in name else Q(username_key=name_key(name))
+
+
+def signed_in(*, sign_in_id: UUID, user_id: UUID) -> User | None:
+    """Return the user of a sign-in by JWT while both are live."""
+    found = SignIn.objects.filter(sign_in_id=sign_in_id, user_id=user_id)
+    live = found.filter(security_stamp=F("user__security_stamp"), user__is_active=True)
+    sign_in = live.select_related("user").first()
+    return sign_in and sign_in.user
+
+
+def live_tokens(at: datetime) -> QuerySet[OpaqueToken]:
+    """Tokens that are neither expired nor made under an older password."""
+    unexpired = Q(expiry__isnull=True) | Q(expiry__gt=at)
+    found: QuerySet[OpaqueToken] = OpaqueToken.objects.filter(unexpired)
+    return found.filter(security_stamp=F("user__security_stamp"))
+
+
+def token_owner(*, digest: str, at: datetime) -> tuple[User, OpaqueToken] | None:
+    """Return the user of an opaque token, by the hash of it, while both are live."""
+    live = live_tokens(at).filter(digest=digest, user__is_active=True)
+    token = live.select_related("user").first()
+    return token and (token.user, token)
+
+
+def list_tokens(*, viewer: User, at: datetime) -> list[OpaqueToken]:
+    """Return the viewer's live tokens, the newest first. There are at most as many as one may have."""
+    return list(live_tokens(at).filter(user=viewer).order_by("-created", "-token_id"))
