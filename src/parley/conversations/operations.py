@@ -387,7 +387,9 @@ def _join(
         known.get(user_id) or Participant(conversation=conversation, user_id=user_id)
         for user_id in coming
     ]
-    fields = [_begin(participant, conversation, member_role, entered) for participant in joined][0]
+    fields: list[str] = []
+    for participant in joined:
+        fields = _begin(participant, conversation, member_role, entered)
     Participant.objects.bulk_create([p for p in joined if p.user_id not in known], batch_size=500)
     for participant in joined:
         if participant.user_id in known:

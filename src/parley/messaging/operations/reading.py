@@ -68,7 +68,7 @@ def set_message_read(*, viewer: User, message_id: UUID, read: bool) -> SeenMessa
 
     :raises MessageNotFound: it is not the viewer's to see.
     """
-    message, mine = find_message(viewer=viewer, message_id=message_id)
+    message, _ = find_message(viewer=viewer, message_id=message_id)
     if message.sender_id != viewer.user_id:
         _set_one_read(viewer, message, read=read)
     return see(viewer.user_id, [message])[0]

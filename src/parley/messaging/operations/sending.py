@@ -29,9 +29,9 @@ from parley.kernel.errors import Invalid, Refusal, Unavailable
 from parley.kernel.hooks import Hook
 from parley.messaging.drafts import Draft
 from parley.messaging.models import Message
-from parley.messaging.sight import see
 from parley.messaging.refusals import ClientIdReused, UnknownReply
 from parley.messaging.seen import SeenMessage
+from parley.messaging.sight import see
 
 INSTANT = timedelta(microseconds=1)
 
