@@ -22,6 +22,8 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as odd:
         sys.exit(str(odd))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

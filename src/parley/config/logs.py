@@ -82,11 +82,12 @@ TALKATIVE = (
     "django.template",
     "httpcore",
     "httpx",
-    "psycopg",
     "redis",
-    "uvicorn",
     "websockets",
 )
+# The server's start and stop are told by our own command; that connections come and go is no news.
+QUIET = ("psycopg.pool", "uvicorn.error")
+ACCESS = ("client", "method", "target", "version", "status")  # the arguments of its line a request
 
 
 def scrub(text: str) -> str:
@@ -150,17 +151,11 @@ def escape(text: str) -> str:
 
 def name_access(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """A processor: the server's line about a request becomes fields, in place of a sentence."""
-    record = event.get("_record")
-    if record is None or record.name != "uvicorn.access" or len(record.args or ()) != 5:  # noqa: PLR2004 - the server's own format
+    said = event.pop("positional_args", ())
+    if event.get("logger") != "uvicorn.access" or len(said) != len(ACCESS):
         return event
-    client, method, target, _version, status = cast(tuple[Any, ...], record.args)
-    return event | {
-        "event": "request",
-        "client": client,
-        "method": method,
-        "target": target,
-        "status": status,
-    }
+    facts = dict(zip(ACCESS, said, strict=True))
+    return event | facts | {"event": "request", "status": int(facts["status"])}
 
 
 def tell_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -206,7 +201,6 @@ SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
-    structlog.stdlib.PositionalArgumentsFormatter(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
 ]
@@ -216,6 +210,7 @@ def formatter(log_format: str) -> structlog.stdlib.ProcessorFormatter:
     """Return what turns any record, structlog's or the standard library's, into one clean line."""
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=SHARED,
+        pass_foreign_args=True,
         processors=[
             tell_exception,
             name_access,
@@ -228,22 +223,26 @@ def formatter(log_format: str) -> structlog.stdlib.ProcessorFormatter:
 
 def configure(config: Mapping[str, Any]) -> None:
     """Set up all logging; Django calls it with ``settings.LOGGING``: level, format, access."""
-    quiet = {"level": max(logging.INFO, logging.getLevelName(config["level"]))}
+    level = logging.getLevelNamesMapping()[config["level"]]
+    levels = {
+        **{name: {"level": max(logging.INFO, level)} for name in TALKATIVE},
+        **{name: {"level": max(logging.WARNING, level)} for name in QUIET},
+    }
+    from_django = {name: {"handlers": [], "propagate": True} for name in ("django", "django.server")}
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"line": {"()": partial(formatter, config["format"])}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-            "root": {"handlers": ["stderr"], "level": config["level"]},
-            "loggers": {name: quiet for name in TALKATIVE}
-            | {name: {"handlers": [], "propagate": True} for name in ("django", "django.server")}
-            | {"uvicorn.access": {"propagate": config["access"]}},
+            "root": {"handlers": ["stderr"], "level": level},
+            "loggers": levels | from_django | {"uvicorn.access": {"propagate": config["access"]}},
         }
     )
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
             *SHARED,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
