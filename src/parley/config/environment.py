@@ -191,6 +191,18 @@ class Environment(BaseSettings):
         validation_alias="PARLEY_REFRESH_ROTATION",
         description="A refresh answers a new refresh token; a used one ends its sign-in.",
     )
+    token_days: int = Field(
+        365,
+        ge=0,
+        validation_alias="PARLEY_TOKEN_DAYS",
+        description="How many days an opaque token is valid; 0 is for ever.",
+    )
+    tokens: int = Field(
+        50,
+        ge=1,
+        validation_alias="PARLEY_TOKENS",
+        description="How many opaque tokens a user may have at once.",
+    )
     rates: bool = Field(
         True,  # noqa: FBT003 - as above
         validation_alias="PARLEY_RATES",

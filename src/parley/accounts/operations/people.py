@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from parley.accounts import names
+from parley.accounts import names, passwords
 from parley.accounts.audit import record
 from parley.accounts.models import OpaqueToken, Role, SignIn, User, new_stamp
+from parley.accounts.operations.signing import WrongPassword
 from parley.accounts.operations.signup import refuse_taken
 from parley.accounts.queries import UserNotFound
 from parley.kernel.database import in_transaction
@@ -25,20 +27,23 @@ class LastAdmin(Conflict):
     message = "There would be no active admin left; make someone else one first."
 
 
-def update_profile(*, user: User, **changes: str | None) -> None:
+def update_profile(
+    *, user: User, current_password: str | None = None, **changes: str | None
+) -> None:
     """Change some of first_name, last_name, phone_number and email. Only these columns are written.
 
-    Whoever changes the address has asked for the password first.
-
-    :raises Invalid: one of them is not allowed, or the address is taken; ``attr`` says which.
+    :raises WrongPassword: the e-mail address changes, and the current password is not this.
+    :raises Invalid: a value is not allowed, or the address is taken; ``attr`` says which.
     """
     checked = {attr: _checked(attr, value) for attr, value in changes.items()}
-    if "email" in checked:
-        refuse_taken(_with(user, checked))
+    if checked.get("email", user.email) != user.email:
+        if not passwords.is_right(user, current_password or ""):
+            raise WrongPassword(attr="current_password")
+        refuse_taken(_with(copy(user), checked))
     try:
         _write(user=user, changes=checked)
     except IntegrityError:
-        refuse_taken(_with(user, checked))  # someone was faster
+        refuse_taken(_with(copy(user), checked))  # someone was faster
         raise
     _with(user, checked)
 
