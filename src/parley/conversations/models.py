@@ -144,17 +144,20 @@ class Generation(models.Model):
     """A row to lock where a database has no advisory locks (MySQL, MariaDB)."""
 
     g = models.BigIntegerField(primary_key=True)
-    done = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return str(self.g)
 
 
 class Epoch(models.Model):
-    """A stretch of one history, from a generation on; a restore from backup begins another."""
+    """A stretch of one history, from a generation on; a restore from backup begins another.
+
+    ``server`` is what the database server called itself then; another name means another history.
+    """
 
     from_generation = models.BigIntegerField(primary_key=True)
     nonce = models.CharField(max_length=32)
+    server = models.CharField(max_length=64, blank=True, default="")
     created_at = models.DateTimeField()
 
     def __str__(self) -> str:
