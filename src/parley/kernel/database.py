@@ -117,14 +117,21 @@ def locked(found: QuerySet[M]) -> QuerySet[M]:
     return found.order_by("pk").select_for_update(no_key=no_key, of=("self",) if no_key else ())
 
 
-def union_all(parts: Sequence[QuerySet[Any, Any]]) -> list[tuple[Any, ...]]:
-    """Return the rows of several sliced ``values_list`` queries in one statement, as the driver gives them."""
+def union_all(
+    parts: Sequence[QuerySet[Any, Any]], *, order: str = "", size: int | None = None
+) -> list[tuple[Any, ...]]:
+    """Return the rows of several sliced ``values_list`` queries in one statement, as the driver gives them.
+
+    They come in no order, unless ``order`` names one, by the numbers of columns; then the first ``size`` of them.
+    """
     if not parts:
         return []
     compiled = [part.query.sql_with_params() for part in parts]
     statement = " UNION ALL ".join(
         f"SELECT * FROM ({sql}) AS part{n}" for n, (sql, _) in enumerate(compiled)
     )
+    statement += f" ORDER BY {order}" if order else ""
+    statement += f" LIMIT {size:d}" if size is not None else ""
     with connection.cursor() as cursor:
         cursor.execute(statement, [p for _, parameters in compiled for p in parameters])
         return cast(list[tuple[Any, ...]], cursor.fetchall())

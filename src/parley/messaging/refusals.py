@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from parley.kernel.errors import Conflict, Invalid, NotAllowed, NotFound
+from parley.kernel.errors import Conflict, Gone, Invalid, NotAllowed, NotFound
 
 
 class MessageNotFound(NotFound):
@@ -42,3 +42,13 @@ class Retracted(Conflict):
 class OutOfRange(Invalid):
     code = "min_value"
     message = "Ensure this value is greater than or equal to 1."
+
+
+class InvalidCursor(Invalid):
+    code = "invalid_cursor"
+    message = "This is not a cursor that sync has given to you."
+
+
+class ResyncRequired(Gone):
+    code = "resync_required"
+    message = "This cursor belongs to another history; sync without one."
