@@ -50,7 +50,7 @@ __all__ = [
 # --- history ----------------------------------------------------------------------------------------------------
 
 
-def list_history(  # noqa: PLR0913 - the four ways to aim exclude each other, and the door has checked that
+def list_history(
     *,
     viewer: User,
     conversation_id: UUID,
@@ -79,7 +79,8 @@ def list_history(  # noqa: PLR0913 - the four ways to aim exclude each other, an
         edge = Q() if before is None else Q(seq__lt=before)
         walk, key = _walk(found.filter(edge), "seq", position, rising=False), _by_seq
     page = Page.cut(list(walk[: size + 1]), size=size, position=position, key=key)
-    return page.with_items(see(viewer.user_id, page.items))
+    watermarks = {conversation_id: mine.watermark}
+    return page.with_items(see(viewer.user_id, page.items, watermarks=watermarks))
 
 
 def _by_seq(message: Message) -> tuple[int]:
@@ -131,7 +132,7 @@ def get_conversation(
     return show(viewer, [mine], newest(viewer, [mine], messages), CAP)[0]
 
 
-def list_conversations(  # noqa: PLR0913
+def list_conversations(
     *,
     viewer: User,
     archived: bool = False,

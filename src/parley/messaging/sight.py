@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -17,13 +17,22 @@ from parley.messaging.seen import SeenMessage
 
 
 def see(
-    viewer_id: UUID, messages: Iterable[Message], *, unmarked: Collection[UUID] = ()
+    viewer_id: UUID,
+    messages: Iterable[Message],
+    *,
+    unmarked: Collection[UUID] = (),
+    watermarks: Mapping[UUID, int] | None = None,
 ) -> list[SeenMessage]:
-    """Return messages as the viewer sees them; those ``unmarked`` are new and need no look at the marks."""
+    """Return messages as the viewer sees them.
+
+    Those ``unmarked`` are new and need no look at the marks; ``watermarks`` are the viewer's in the conversations,
+    where the caller has them in hand.
+    """
     found = list(messages)
     old = [message for message in found if message.message_id not in unmarked]
     flags = _flags(viewer_id, old)
-    watermarks = _watermarks(viewer_id, old)
+    if watermarks is None:
+        watermarks = _watermarks(viewer_id, old)
     return [
         _see(
             message,
@@ -129,7 +138,8 @@ def newest(
     hidden = {p.conversation_id: first_hidden(p) for p in participants}
     found = [m for group in shown.values() for m in group if m.seq > hidden[m.conversation_id]]
     seen: dict[UUID, list[SeenMessage]] = {p.conversation_id: [] for p in participants}
-    for message in see(viewer.user_id, found):
+    watermarks = {p.conversation_id: p.watermark for p in participants}
+    for message in see(viewer.user_id, found, watermarks=watermarks):
         seen[message.conversation_id].append(message)
     return seen
 
