@@ -12,7 +12,8 @@ from parley.accounts.directory import list_people
 from parley.accounts.models import OpaqueToken, Role, SignIn, User
 from parley.accounts.people import COLUMNS, Person, as_person, shown_to
 from parley.kernel import ids
-from parley.kernel.errors import Invalid, NotFound
+from parley.kernel.errors import Invalid, NotAllowed, NotFound
+from parley.kernel.paging import Page, Position
 from parley.kernel.text import is_storable, name_key
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "find_recipient",
     "find_recipients",
     "get_person",
+    "get_user",
     "list_people",
     "list_tokens",
     "me",
@@ -32,6 +34,11 @@ __all__ = [
 
 class UserNotFound(NotFound):
     message = "No such user."
+
+
+class NotAnAdmin(NotAllowed):
+    code = "not_an_admin"
+    message = "Only an admin may do this."
 
 
 class UnknownPerson(Invalid):
@@ -63,6 +70,18 @@ def get_person(*, viewer: User, user_id: UUID) -> Person:
     if row is None:
         raise UserNotFound
     return shown_to(viewer, [Person(*row)])[0]
+
+
+def get_user(*, viewer: User, user_id: UUID) -> User:
+    """Return the user whom an admin wants to change.
+
+    :raises UserNotFound: there is no such user, or the viewer may not see them.
+    :raises NotAnAdmin: the viewer is none.
+    """
+    get_person(viewer=viewer, user_id=user_id)
+    if viewer.role != Role.ADMIN:
+        raise NotAnAdmin
+    return User.objects.get(user_id=user_id)
 
 
 def existing(*, user_ids: Collection[UUID]) -> set[UUID]:
@@ -138,6 +157,18 @@ def token_owner(*, digest: str, at: datetime) -> tuple[User, OpaqueToken] | None
     return token and (token.user, token)
 
 
-def list_tokens(*, viewer: User, at: datetime) -> list[OpaqueToken]:
-    """Return the viewer's live tokens, the newest first. There are at most as many as one may have."""
-    return list(live_tokens(at).filter(user=viewer).order_by("-created", "-token_id"))
+def list_tokens(
+    *, viewer: User, at: datetime, position: Position | None, size: int
+) -> Page[OpaqueToken]:
+    """Return one page of the viewer's live tokens, the newest first."""
+    found = live_tokens(at).filter(user=viewer).order_by("-token_id")
+    if position is not None:
+        edge = UUID(str(position.key[0]))
+        past = Q(token_id__gt=edge) if position.backward else Q(token_id__lt=edge)
+        found = found.filter(past).order_by("token_id" if position.backward else "-token_id")
+    return Page.cut(
+        list(found[: size + 1]),
+        size=size,
+        position=position,
+        key=lambda token: (str(token.token_id),),
+    )

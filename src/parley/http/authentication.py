@@ -13,13 +13,14 @@ from django.utils import timezone
 from knox.crypto import hash_token
 from rest_framework import authentication
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
 from parley.accounts import operations, queries
 from parley.accounts.credentials import Credential, Proof
 from parley.accounts.models import User
 from parley.http import tokens
+from parley.http.csrf import CsrfFailed
 
 Proved = tuple[User, Credential]
 
@@ -64,6 +65,16 @@ class SessionAuthentication(authentication.SessionAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
+
+    def enforce_csrf(self, request: Request) -> None:
+        """Refuse a request that another site may have made the browser send.
+
+        :raises CsrfFailed: it may.
+        """
+        try:
+            super().enforce_csrf(request)
+        except PermissionDenied as failed:
+            raise CsrfFailed(str(failed.detail)) from None
 
 
 def after_scheme(request: Request, scheme: str, *, spaced: bool = True) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from parley.accounts.audit import record
 from parley.accounts.operations.credentials import (
+    LONGEST_TOKEN_NAME,
     DeadSignIn,
     TokenNotFound,
     TooManyTokens,
@@ -14,6 +15,8 @@ from parley.accounts.operations.credentials import (
 )
 from parley.accounts.operations.people import (
     LastAdmin,
+    NotAnAdmin,
+    PasswordNeeded,
     change_person,
     set_active,
     set_role,
@@ -29,9 +32,12 @@ from parley.accounts.operations.signing import (
 from parley.accounts.operations.signup import sign_up, user_signed_up
 
 __all__ = [
+    "LONGEST_TOKEN_NAME",
     "ChangedMeanwhile",
     "DeadSignIn",
     "LastAdmin",
+    "NotAnAdmin",
+    "PasswordNeeded",
     "TokenNotFound",
     "TooManyTokens",
     "WrongPassword",

@@ -13,13 +13,14 @@ from parley.accounts.audit import record
 from parley.accounts.models import OpaqueToken, Role, SignIn, User, new_stamp
 from parley.accounts.operations.signing import WrongPassword
 from parley.accounts.operations.signup import refuse_taken
-from parley.accounts.queries import UserNotFound
+from parley.accounts.queries import NotAnAdmin, UserNotFound
 from parley.kernel.database import in_transaction
-from parley.kernel.errors import Conflict, NotAllowed
+from parley.kernel.errors import Conflict, Invalid
 
 
-class NotAnAdmin(NotAllowed):
-    message = "Only an admin may do this."
+class PasswordNeeded(Invalid):
+    code = "required"
+    message = "Another e-mail address needs your current password."
 
 
 class LastAdmin(Conflict):
@@ -32,12 +33,15 @@ def update_profile(
 ) -> None:
     """Change some of first_name, last_name, phone_number and email. Only these columns are written.
 
-    :raises WrongPassword: the e-mail address changes, and the current password is not this.
+    :raises PasswordNeeded: the e-mail address changes, and no current password is given.
+    :raises WrongPassword: the current password is another.
     :raises Invalid: a value is not allowed, or the address is taken; ``attr`` says which.
     """
     checked = {attr: _checked(attr, value) for attr, value in changes.items()}
     if checked.get("email", user.email) != user.email:
-        if not passwords.is_right(user, current_password or ""):
+        if current_password is None:
+            raise PasswordNeeded(attr="current_password")
+        if not passwords.is_right(user, current_password):
             raise WrongPassword(attr="current_password")
         refuse_taken(_with(copy(user), checked))
     try:
