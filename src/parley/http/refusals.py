@@ -36,12 +36,13 @@ from rest_framework.exceptions import (
 from rest_framework.exceptions import PermissionDenied as Forbidden
 from rest_framework.response import Response
 
+from parley.http.csrf import CsrfFailed
+from parley.http.problems import RETRY_AFTER_S, Away, CsrfFailed, Full, RequestTooLarge
 from parley.http.wire import Json
 from parley.kernel import errors
 
 logger = logging.getLogger(__name__)
 
-RETRY_AFTER_S = 1
 STATUSES: dict[type[errors.Refusal], int] = {
     errors.NotFound: 404,
     errors.NotAllowed: 403,
@@ -51,49 +52,6 @@ STATUSES: dict[type[errors.Refusal], int] = {
 }
 # SQLSTATE of PostgreSQL; numbers of MySQL and MariaDB: disk full, table full.
 FULL = {"53100", 1021, 1114}
-
-
-class RequestTooLarge(APIException):
-    status_code = 413
-    default_detail = "The request is too large."
-    default_code = "request_too_large"
-
-
-class AddressTooLong(APIException):
-    status_code = 414
-    default_detail = "The address is too long."
-    default_code = "address_too_long"
-
-
-class HeadersTooLarge(APIException):
-    status_code = 431
-    default_detail = "The headers are too large."
-    default_code = "headers_too_large"
-
-
-class TooSlow(APIException):
-    status_code = 408
-    default_detail = "The request did not arrive in time."
-    default_code = "request_timeout"
-
-
-class Away(APIException):
-    status_code = 503
-    default_detail = errors.Unavailable.message
-    default_code = errors.Unavailable.code
-    wait = RETRY_AFTER_S
-
-
-class Full(APIException):
-    status_code = 507
-    default_detail = "There is no room left to store this."
-    default_code = "insufficient_storage"
-
-
-class CsrfFailed(APIException):
-    status_code = 403
-    default_detail = "CSRF verification failed."
-    default_code = "csrf_failed"
 
 
 def as_api_exception(error: BaseException) -> APIException:
