@@ -5,4 +5,10 @@ import os
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "parley.config.settings")
-application = get_asgi_application()
+django_application = get_asgi_application()
+
+from django.conf import settings  # noqa: E402 - Django is set up above
+
+from parley.http.guard import Guard  # noqa: E402
+
+application = Guard(django_application, body_limit=settings.PARLEY.body_limit)

@@ -10,9 +10,12 @@ from typing import Any
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
+from parley import __version__
 from parley.config import environment
 
 PARLEY = environment.read()
+PARLEY_REFERENCE = environment.variables()
+ROOT = environment.ROOT
 
 SECRET_KEY = PARLEY.key()
 DEBUG = PARLEY.debug
@@ -33,19 +36,24 @@ INSTALLED_APPS = [
     "parley.accounts",
     "parley.conversations",
     "parley.messaging",
+    "parley.api",
+    "parley.web",
     "parley.ops",
 ]
 
 AUTH_USER_MODEL = "accounts.User"
-KNOX_TOKEN_MODEL = "accounts.OpaqueToken"
+KNOX_TOKEN_MODEL = "accounts.OpaqueToken"  # noqa: S105 - a model
 # Knox's own table is replaced by accounts.OpaqueToken; its migrations would create it all the same.
 MIGRATION_MODULES = {"knox": None}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 MIDDLEWARE = [
+    "parley.http.middleware.name_requests",
+    "parley.http.middleware.protect",
     "parley.http.cookies.SecureCookies",
     "django.middleware.security.SecurityMiddleware",
     "parley.http.static.StaticFiles",
+    "parley.http.middleware.bound",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -53,6 +61,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "parley.http.throttling.ThrottledPages",
+    "parley.http.middleware.keep_private",
 ]
 
 TEMPLATES = [
@@ -75,7 +84,7 @@ WSGI_APPLICATION = "parley.config.wsgi.application"
 
 
 def database() -> dict[str, Any]:
-    """Return Django's description of the database: ``DATABASE_URL``, else ``MYSQL_*``, else the embedded one."""
+    """Return Django's description of the chosen database, with what we rely on."""
     found = chosen_database()
     options: dict[str, Any] = {**found.get("OPTIONS", {})}
     if found["ENGINE"].endswith("sqlite3"):
@@ -91,10 +100,11 @@ def database() -> dict[str, Any]:
         options |= {
             "charset": "utf8mb4",
             "isolation_level": "read committed",
-            "init_command": "SET SESSION innodb_lock_wait_timeout=5, sql_mode='STRICT_TRANS_TABLES'",
+            "init_command": "SET SESSION innodb_lock_wait_timeout=5,"
+            " sql_mode='STRICT_TRANS_TABLES'",
         }
     elif found["ENGINE"].endswith("postgresql"):
-        # The pool lends only connections that still answer, so that a restarted database is no fault.
+        # The pool lends only connections that still answer: a restarted database is no fault.
         found |= {"CONN_HEALTH_CHECKS": True}
         options |= {
             "options": f"{options.get('options', '')} -c lock_timeout=5000".strip(),
@@ -105,6 +115,7 @@ def database() -> dict[str, Any]:
 
 
 def chosen_database() -> dict[str, Any]:
+    """Return what ``DATABASE_URL`` says, else ``MYSQL_*``, else the embedded one."""
     if PARLEY.database_url:
         return dict(dj_database_url.parse(PARLEY.database_url))
     if PARLEY.mysql_database:
@@ -181,3 +192,58 @@ SIMPLE_JWT = {
 }
 
 REST_KNOX = {"AUTH_TOKEN_CHARACTER_LENGTH": 40, "TOKEN_TTL": None}
+
+CSRF_FAILURE_VIEW = "parley.http.refusals.csrf_failure"
+LOGIN_URL = "/api-auth/login/"
+LOGIN_REDIRECT_URL = "/api/"
+# A body within our own limit is kept in memory; none is spooled to a disk.
+DATA_UPLOAD_MAX_MEMORY_SIZE = FILE_UPLOAD_MAX_MEMORY_SIZE = PARLEY.body_limit
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "parley.http.authentication.BearerAuthentication",
+        "parley.http.authentication.TokenAuthentication",
+        "parley.http.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["parley.http.throttling.RequestThrottle"],
+    "DEFAULT_PARSER_CLASSES": [
+        "parley.http.parsers.JSONParser",
+        "parley.http.parsers.FormParser",
+        "parley.http.parsers.MultiPartParser",
+    ],
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "parley.api.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_SCHEMA_CLASS": "parley.api.schema.AutoSchema",
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+DRF_STANDARDIZED_ERRORS = {"EXCEPTION_HANDLER_CLASS": "parley.http.refusals.Handler"}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Parley",
+    "DESCRIPTION": "People write to one another, read, remove, and keep every device in step.",
+    "VERSION": __version__,
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/",
+    "SORT_OPERATIONS": False,
+    "SORT_OPERATION_PARAMETERS": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": False},
+    "PATH_CONVERTER_OVERRIDES": {"id": {"type": "string", "format": "uuid"}},
+    "ENUM_NAME_OVERRIDES": {
+        "Role": "parley.accounts.models.Role",
+        "Kind": "parley.conversations.models.Kind",
+        "MemberRole": "parley.conversations.models.MemberRole",
+    },
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "parley.api.schema.list_codes",
+    ],
+}

@@ -1,6 +1,31 @@
 """Where the doors are mounted."""
 
-from django.contrib import admin
-from django.urls import path
+from __future__ import annotations
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from django.contrib import admin
+from django.urls import include, path
+
+from parley.api.root import SignInView, SignOutView, SwaggerView
+from parley.ops import health
+from parley.web.views import start
+
+SIGNING_IN = [
+    path("login/", SignInView.as_view(), name="login"),
+    path("logout/", SignOutView.as_view(), name="logout"),
+]
+
+urlpatterns = [
+    path("", start, name="start"),
+    path("api/", include("parley.api.urls")),
+    # REST framework's pages look for these names.
+    path("api-auth/", include((SIGNING_IN, "rest_framework"))),
+    path("docs/", SwaggerView.as_view(), name="docs"),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "parley.http.refusals.bad_request"
+handler403 = "parley.http.refusals.forbidden"
+handler404 = "parley.http.refusals.not_found"
+handler500 = "parley.http.refusals.failed"

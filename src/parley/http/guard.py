@@ -14,13 +14,8 @@ from typing import Any
 from rest_framework.exceptions import APIException
 
 from parley.http.middleware import POLICY
-from parley.http.refusals import (
-    AddressTooLong,
-    HeadersTooLarge,
-    RequestTooLarge,
-    TooSlow,
-    body_of,
-)
+from parley.http.problems import AddressTooLong, HeadersTooLarge, RequestTooLarge, TooSlow
+from parley.http.refusals import body_of
 from parley.http.request_ids import HEADER, request_id
 
 Scope = MutableMapping[str, Any]

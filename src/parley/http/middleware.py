@@ -16,7 +16,8 @@ from django.http.response import HttpResponseBase
 from rest_framework.exceptions import ParseError
 
 from parley.http.parameters import MOST_DIGITS
-from parley.http.refusals import RequestTooLarge, respond
+from parley.http.problems import RequestTooLarge
+from parley.http.refusals import respond
 from parley.http.request_ids import HEADER, request_id
 
 Respond = Callable[[HttpRequest], HttpResponseBase]

@@ -188,7 +188,7 @@ LIMIT = Amount(
     most=LARGEST_SIZE,
 )
 CURSOR: Text = Text(
-    "cursor", "Where to continue: taken from `next` or `previous`, never made up.", longest=2_048
+    "cursor", "Where to continue: taken from `next` or `previous`, never made up.", longest=4_096
 )
 USERS: Choice = Choice(
     "users",

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from parley.accounts.people import Person
-from parley.conversations.seen import Me, SeenParticipant
+from parley.conversations.seen import Blocked, Me, SeenParticipant
 from parley.messaging.seen import (
     News,
     ReadState,
@@ -148,6 +148,11 @@ def conversation(seen: SeenConversation, people: People) -> Json:
 def receipt(seen: Receipt, people: People) -> Json:
     """Return what one participant has had of a message."""
     return {"user": people.user(seen.user_id), "delivered": seen.delivered, "read": seen.read}
+
+
+def block(seen: Blocked, people: People) -> Json:
+    """Return someone whom the viewer has blocked."""
+    return {"user": people.user(seen.user_id), "created_at": instant(seen.created_at)}
 
 
 def read_state(state: ReadState) -> Json:
