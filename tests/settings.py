@@ -1,7 +1,8 @@
 """The settings under which the tests run: the real ones, from a clean environment.
 
-Nothing of the developer's own ``.env`` or shell counts, except ``DATABASE_URL``: it chooses the database server that the
-tests run on (in a database of their own, ``test_…``), and without it they run on SQLite in a temporary folder.
+Nothing of the developer's own ``.env`` or shell counts, except ``DATABASE_URL``: it chooses the
+database server that the tests run on (in a database of their own, ``test_…``), and without it they
+run on SQLite in a temporary folder.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Renew the pinned requirements: ``make lock``, or ``make lock UPGRADE=1`` for the newest of everything."""
+"""Renew the pinned requirements: ``make lock``; ``make lock UPGRADE=1`` takes the newest of all."""
 
 import os
 import subprocess

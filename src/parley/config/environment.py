@@ -1,4 +1,4 @@
-"""Every setting that Parley reads, from the environment or ``.env``: typed, described, refused when odd."""
+"""Every setting that Parley reads, from the environment or ``.env``: typed, and refused when odd."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 DATABASE_SCHEMES = {"postgres", "postgresql", "mysql", "sqlite"}
 REDIS_SCHEMES = {"redis", "rediss", "unix"}
 SHORT_KEY = 32
+DIALECTS = ("bearer_mail", "token_mail", "session_mail", "user_to_user")
 SECRET: dict[str, Any] = {"secret": True}
 
 
@@ -46,6 +47,13 @@ def _rate(value: str) -> str:
     return value
 
 
+def _dialects(value: str) -> str:
+    names = value.replace(",", " ").split()
+    if names != ["none"] and not set(names) <= set(DIALECTS):
+        raise ValueError(f"expected names among {', '.join(DIALECTS)}, or none")
+    return value
+
+
 def _folder(value: Path) -> Path:
     return value.expanduser().absolute()
 
@@ -60,6 +68,7 @@ def _lower(value: object) -> object:
 
 Folder = Annotated[Path, AfterValidator(_folder)]
 Rate = Annotated[str, AfterValidator(_rate)]
+Dialects = Annotated[str, AfterValidator(_dialects)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 LogLevel = Annotated[
@@ -120,9 +129,7 @@ class Environment(BaseSettings):
         json_schema_extra=SECRET,
         description="MySQL password.",
     )
-    mysql_host: str = Field(
-        "127.0.0.1", validation_alias="MYSQL_HOST", description="MySQL host."
-    )
+    mysql_host: str = Field("127.0.0.1", validation_alias="MYSQL_HOST", description="MySQL host.")
     mysql_port: int = Field(
         3306, ge=1, le=65535, validation_alias="MYSQL_PORT", description="MySQL port."
     )
@@ -186,6 +193,18 @@ class Environment(BaseSettings):
         validation_alias="PARLEY_BODY_LIMIT",
         description="Largest request body, in bytes.",
     )
+    dialects: Dialects = Field(
+        ",".join(DIALECTS),
+        validation_alias="PARLEY_DIALECTS",
+        description="The older protocols that are served, separated by commas; `none` serves none.",
+    )
+    token_mail_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        validation_alias="PARLEY_TOKEN_MAIL_DAYS",
+        description="How many days a token from `token_mail`'s `create_user` lives; 0 is for ever.",
+    )
     refresh_rotation: bool = Field(
         False,  # noqa: FBT003 - as above
         validation_alias="PARLEY_REFRESH_ROTATION",
@@ -228,6 +247,10 @@ class Environment(BaseSettings):
     def hosts(self) -> list[str]:
         return self.allowed_hosts.replace(",", " ").split()
 
+    def mounted_dialects(self) -> list[str]:
+        """Return the names of the dialects that are served."""
+        return [name for name in DIALECTS if name in self.dialects.replace(",", " ").split()]
+
     def folder(self) -> Path:
         """Return the data folder, created where there is none, for its owner's eyes alone.
 
@@ -248,7 +271,7 @@ class Environment(BaseSettings):
         )
 
     def key(self) -> str:
-        """Return the secret key: the one given, else the one kept in the data folder, created at first need.
+        """Return the secret key: the one given, else one kept in the data folder from first need.
 
         :raises ImproperlyConfigured: it cannot be kept, or what was kept is gone.
         """
@@ -262,7 +285,9 @@ class Environment(BaseSettings):
         except OSError as error:
             raise self._unusable(error.strerror) from None
         if not found:
-            raise ImproperlyConfigured(f"{kept} is empty; restore it, or remove it to get a new key.")
+            raise ImproperlyConfigured(
+                f"{kept} is empty; restore it, or remove it to get a new key."
+            )
         return found
 
 
@@ -304,7 +329,7 @@ def _complaint(error: Any) -> str:
 
 
 def read() -> Environment:
-    """Return the settings from the environment and ``.env`` (or the file that ``PARLEY_ENV_FILE`` names).
+    """Return the settings from the environment and ``.env``, or what ``PARLEY_ENV_FILE`` names.
 
     :raises ImproperlyConfigured: a value is odd, in one sentence a setting.
     """

@@ -1,7 +1,8 @@
 """What is logged: one line a record, by structlog, for people or as JSON, and never a secret.
 
-Everything, our own records and those of Django and the server, passes through the same processors. Text from outside
-cannot end a line or reach a terminal's control codes, and secrets are taken out wherever a client put them.
+Everything, our own records and those of Django and the server, passes through the same processors.
+Text from outside cannot end a line or reach a terminal's control codes, and secrets are taken out
+wherever a client put them.
 """
 
 from __future__ import annotations
@@ -57,15 +58,15 @@ JWT = re.compile(r"\b[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
 LONG_HEX = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{40,}(?![0-9A-Za-z])")
 OPAQUE = re.compile(r"[A-Za-z0-9_~+/=.-]{40,}")
 # A word after "token" is prose; something with a digit in it, or long, is a token.
-SCHEMED = re.compile(
-    r"\b(bearer|token|basic)[ +]+(?=\S*\d|\S{20})[^\s,;\"']{8,}", re.IGNORECASE
-)
+SCHEMED = re.compile(r"\b(bearer|token|basic)[ +]+(?=\S*\d|\S{20})[^\s,;\"']{8,}", re.IGNORECASE)
 PAIR = re.compile(r"[^&;]+")
 QUERY = re.compile(r"(?<=\?)[^\s\"'<>]+")
-HEADER = re.compile(r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*[:=]\s*)[^\r\n]+", re.IGNORECASE)
+HEADER = re.compile(
+    r"\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*[:=]\s*)[^\r\n]+", re.IGNORECASE
+)
+NAMES = "|".join(map(re.escape, sorted(SECRET_NAMES, key=len, reverse=True)))
 NAMED = re.compile(
-    r"""(["']?\b(?:%s)\b["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s,;&"'(){}\[\]]+)"""
-    % "|".join(sorted(map(re.escape, SECRET_NAMES), key=len, reverse=True)),
+    rf"""(["']?\b(?:{NAMES})\b["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s,;&"'(){{}}\[\]]+)""",
     re.IGNORECASE,
 )
 URL_LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@]+@", re.IGNORECASE)
@@ -91,7 +92,7 @@ ACCESS = ("client", "method", "target", "version", "status")  # the arguments of
 
 
 def scrub(text: str) -> str:
-    """Return the text without credentials: in headers and URLs, named ones, and what looks like a token."""
+    """Return the text without credentials: named ones, in headers and URLs, and any token."""
     text = QUERY.sub(_scrub_query, text)
     text = HEADER.sub(rf"\1\2{GONE}", text)
     text = NAMED.sub(rf"\1{GONE}", text)
@@ -102,7 +103,7 @@ def scrub(text: str) -> str:
 
 
 def _if_jwt(found: re.Match[str]) -> str:
-    """Tell a token from a dotted module name: a token's header is JSON, and JSON begins with ``{"``."""
+    """Tell a token from a dotted name: its header is JSON, and ``{"`` begins with ey in base64."""
     return GONE if found.group().startswith("ey") else found.group()
 
 
@@ -155,7 +156,7 @@ def name_access(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
     if event.get("logger") != "uvicorn.access" or len(said) != len(ACCESS):
         return event
     facts = dict(zip(ACCESS, said, strict=True))
-    return event | facts | {"event": "request", "status": int(facts["status"])}
+    return {**event, **facts, "event": "request", "status": int(facts["status"])}
 
 
 def tell_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -228,7 +229,9 @@ def configure(config: Mapping[str, Any]) -> None:
         **{name: {"level": max(logging.INFO, level)} for name in TALKATIVE},
         **{name: {"level": max(logging.WARNING, level)} for name in QUIET},
     }
-    from_django = {name: {"handlers": [], "propagate": True} for name in ("django", "django.server")}
+    from_django = {
+        name: {"handlers": [], "propagate": True} for name in ("django", "django.server")
+    }
     logging.config.dictConfig(
         {
             "version": 1,

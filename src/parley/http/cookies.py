@@ -8,7 +8,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 
 class SecureCookies(MiddlewareMixin):
-    """Mark each cookie ``Secure`` where the request came by HTTPS; over plain HTTP it could not come back."""
+    """Mark cookies ``Secure`` where the request came by HTTPS; over HTTP they would not return."""
 
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase

@@ -10,8 +10,8 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.responders import StaticFile
 
 
-class StaticFiles(WhiteNoiseMiddleware):
-    """WhiteNoise, answering whole files: Django under ASGI cannot stream a file without holding all of it anyway."""
+class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]  # untyped
+    """WhiteNoise, answering whole files: under ASGI Django would read all of one to stream it."""
 
     @staticmethod
     def serve(static_file: StaticFile, request: HttpRequest) -> HttpResponseBase:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class PytestRunner:
-    """Django's test runner by pytest, in a process of its own: the tests have settings of their own."""
+    """Django's test runner by pytest, in a process of its own, as the tests have own settings."""
 
     def __init__(self, *, verbosity: int = 1, failfast: bool = False, **_options: Any) -> None:
         self.arguments = ["-x"] if failfast else []

@@ -1,0 +1,150 @@
+"""``python manage.py serve``, as the person at the keyboard meets it."""
+
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 60
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start ``manage.py`` in a process of its own, with nothing set but what is given here."""
+    started = []
+
+    def starting(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+        kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+        given = {"PARLEY_ENV_FILE": os.devnull, "PARLEY_DATA_DIR": str(tmp_path / "data")}
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=kept | given | {"PORT": "0"} | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        started.append(process)
+        return process
+
+    yield starting
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def address(process) -> str:
+    """Wait until a server says where it answers."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        line = process.stdout.readline()
+        if found := re.match(r"Parley answers at (http://\S+)/$", line):
+            return found[1]
+        if not line and process.poll() is not None:
+            break
+    return pytest.fail(f"it did not start: {process.stderr.read()}")
+
+
+def refusal(process) -> str:
+    """Return the one sentence that a start which failed has said."""
+    said, complained = process.communicate(timeout=SECONDS)
+
+    assert process.returncode not in (0, None)
+    assert "Traceback" not in complained
+    assert said == ""
+    assert len(complained.splitlines()) == 1
+    return complained
+
+
+class TestServe:
+    @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+    def test_answers_and_ends_well(self, start, tmp_path, end):
+        server = start("serve")
+        url = address(server)
+
+        with urllib.request.urlopen(f"{url}/static/admin/css/base.css") as answer:
+            assert answer.status == 200
+            assert "server" not in answer.headers
+            assert answer.headers["x-content-type-options"] == "nosniff"
+        server.send_signal(end)
+        said, complained = server.communicate(timeout=SECONDS)
+
+        assert server.returncode == 0
+        assert said.endswith("Parley has stopped.\n")
+        assert "Traceback" not in complained
+        assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+        assert stat.S_IMODE((tmp_path / "data" / "parley.sqlite3").stat().st_mode) == 0o600
+
+    def test_serves_from_several_processes(self, start):
+        server = start("serve", WORKERS="2")
+        url = address(server)
+
+        with urllib.request.urlopen(f"{url}/static/admin/css/base.css") as answer:
+            assert answer.status == 200
+        server.send_signal(signal.SIGINT)
+
+        server.communicate(timeout=SECONDS)
+        assert server.returncode == 0
+
+    def test_writes_no_secret_of_a_request_to_the_log(self, start):
+        server = start("serve", LOGGER_LEVEL="DEBUG", PARLEY_LOG_FORMAT="json")
+        url = address(server)
+        query = "password=hunter2&username=hunter2"
+        headers = {"Authorization": "Token hunter2", "Cookie": "sessionid=hunter2"}
+
+        request = urllib.request.Request(f"{url}/static/admin/css/base.css?{query}", None, headers)
+        urllib.request.urlopen(request).close()
+        server.send_signal(signal.SIGINT)
+        said, complained = server.communicate(timeout=SECONDS)
+
+        assert "/static/admin/css/base.css" in complained
+        assert "hunter2" not in said + complained
+
+    def test_says_so_when_the_port_is_taken(self, start):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+
+            assert f"Cannot listen on 127.0.0.1 port {port}" in refusal(start("serve", PORT=port))
+
+    def test_says_so_when_the_folder_cannot_be(self, start, tmp_path):
+        (tmp_path / "file").touch()
+
+        said = refusal(start("serve", PARLEY_DATA_DIR=str(tmp_path / "file")))
+
+        assert "set PARLEY_DATA_DIR to a folder that can" in said
+
+    def test_says_so_when_a_setting_is_odd(self, start):
+        assert "The setting WORKERS='many' is not usable" in refusal(start("serve", WORKERS="many"))
+
+    def test_says_so_when_the_database_does_not_answer(self, start):
+        nowhere = "postgres://ada:hunter2@127.0.0.1:1/talk"
+
+        said = refusal(start("serve", DATABASE_URL=nowhere))
+
+        assert "PostgreSQL at 127.0.0.1:1, talk" in said
+        assert "hunter2" not in said
+
+
+class TestManage:
+    def test_finds_nothing_to_migrate(self, start):
+        said, _ = start("makemigrations", "--check").communicate(timeout=SECONDS)
+
+        assert said == "No changes detected\n"
+
+    def test_has_nothing_to_warn_of_in_production(self, start):
+        process = start("check", "--deploy", "--fail-level=WARNING")
+
+        _, complained = process.communicate(timeout=SECONDS)
+
+        assert process.returncode == 0, complained
