@@ -10,6 +10,7 @@ import hashlib
 import re
 import secrets
 import time
+from datetime import datetime
 from uuid import UUID
 
 SHARDS = 4096
@@ -18,9 +19,12 @@ WRITTEN = re.compile(
 )
 
 
-def new_id(*, shard: int | None = None) -> UUID:
-    """Return a fresh UUIDv7; ``shard`` (0–4095) fills the bits after the version, random if not given."""
-    milliseconds = time.time_ns() // 1_000_000
+def new_id(*, shard: int | None = None, at: datetime | None = None) -> UUID:
+    """Return a fresh UUIDv7, of this moment unless ``at`` says when.
+
+    ``shard`` (0–4095) fills the bits after the version, random if not given.
+    """
+    milliseconds = time.time_ns() // 1_000_000 if at is None else int(at.timestamp() * 1_000)
     chosen = secrets.randbelow(SHARDS) if shard is None else shard
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80
     value |= 0x7 << 76 | chosen << 64 | 0b10 << 62 | secrets.randbits(62)
@@ -49,7 +53,12 @@ def direct_key(one: UUID, other: UUID) -> bytes:
 
 def direct_conversation_id(key: bytes) -> UUID:
     """Return a fresh id for a direct conversation; its shard follows from the pair."""
-    return new_id(shard=int.from_bytes(hashlib.sha256(key).digest()[:2]) % SHARDS)
+    return new_id(shard=direct_shard(key))
+
+
+def direct_shard(key: bytes) -> int:
+    """Return the shard in which a pair's direct conversation lives."""
+    return int.from_bytes(hashlib.sha256(key).digest()[:2]) % SHARDS
 
 
 def group_id(sender_id: UUID, client_id: str) -> UUID:

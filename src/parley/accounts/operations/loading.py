@@ -8,7 +8,7 @@ from parley.accounts.models import User
 from parley.kernel.bulk import write_rows
 from parley.kernel.database import in_transaction
 
-COLUMNS = tuple(field.name for field in User._meta.concrete_fields)
+COLUMNS = tuple(field.name for field in User._meta.concrete_fields)  # noqa: SLF001 - documented
 
 
 @in_transaction
