@@ -1,8 +1,8 @@
 """The directory of people, and the search in it, at a cost that does not grow with their number.
 
-A search is a prefix of the username, else of the full name, else of the last name. Each of the three is a range of an
-index, walked in its order; the list is the three ranges one after the other. Someone whom an earlier range has
-already shown is passed over in a later one.
+A search is a prefix of the username, else of the full name, else of the last name. Each of the
+three is a range of an index, walked in its order; the list is the three ranges one after the
+other. Someone whom an earlier range has already shown is passed over in a later one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from parley.kernel.text import check_text
 
 KEYS = ("username_key", "full_name_key", "last_name_key")
 LAST = "\U0010ffff"
-# So many ranges are read for a page at most; one that was cut short by it still says where to go on.
+# So many ranges are read for a page at most; one that ends for it still says where to go on.
 MOST_READS = 8
 
 Filters = dict[str, Any]
@@ -55,7 +55,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Search:
-    """A prefix to look for, in one direction. The empty one is in every username, and looked for there alone."""
+    """A prefix to look for, in one direction; the empty one is looked for in usernames alone."""
 
     prefix: str
     backward: bool

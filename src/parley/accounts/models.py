@@ -39,7 +39,7 @@ def search_key(value: str) -> str:
 
 
 class UserManager(BaseUserManager["User"]):
-    """How Django's own commands make and find users; people sign up through ``operations.sign_up``."""
+    """How Django's own commands make and find users. People sign up: ``operations.sign_up``."""
 
     def create_user(
         self, username: str, email: str | None = None, password: str | None = None, **fields: Any
@@ -59,11 +59,12 @@ class UserManager(BaseUserManager["User"]):
         return self.get(username_key=name_key(username or ""))
 
 
-class User(AbstractBaseUser, PermissionsMixin):
-    """Someone who may sign in. Names are shown as written, and unique by their keys (NFKC, case folded).
+class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-missing] # knox's
+    """Someone who may sign in. Names are unique by their keys (NFKC, case folded).
 
-    ``security_stamp`` is renewed with the password and at deactivation. Every sign-in, token and session carries the
-    stamp that it was made under, and is dead once the two differ, however the password came to be changed.
+    ``security_stamp`` is renewed with the password and at deactivation. Every sign-in, token and
+    session carries the stamp that it was made under, and is dead once the two differ, however the
+    password came to be changed.
     """
 
     user_id: models.UUIDField[UUID, UUID] = models.UUIDField(
@@ -119,7 +120,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.username
 
     def follow(self) -> None:
-        """Set the columns that follow from others: keys from names, Django's flags from the role."""
+        """Set what follows from other columns: keys from names, Django's flags from the role."""
         self.username_key = name_key(self.username)
         self.email = self.email or None
         self.email_key = name_key(self.email) if self.email else None
@@ -145,8 +146,8 @@ class User(AbstractBaseUser, PermissionsMixin):
         super().set_unusable_password()
         self.security_stamp = new_stamp()
 
-    def check_password(self, raw_password: str) -> bool:
-        """Whether this is the password. A hash made by older rules is replaced, which ends no sign-in."""
+    def check_password(self, raw_password: str | None) -> bool:
+        """Whether this is the password. An older hash is replaced, which ends no sign-in."""
         return check_password(raw_password, self.password, self._rehash)
 
     def _rehash(self, raw_password: str) -> None:
@@ -155,9 +156,10 @@ class User(AbstractBaseUser, PermissionsMixin):
         self.password = better
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """Bind sessions to the security stamp; Django's own binds them to the hash of the password."""
+        """Bind sessions to the stamp, where Django binds them to the hash of the password."""
         salt = "parley.accounts.session"
-        return salted_hmac(salt, self.security_stamp, secret=secret, algorithm="sha256").hexdigest()
+        mac = salted_hmac(salt, self.security_stamp, secret=secret, algorithm="sha256")
+        return str(mac.hexdigest())
 
 
 class SignIn(models.Model):
@@ -179,7 +181,7 @@ class SignIn(models.Model):
         return str(self.sign_in_id)
 
 
-class OpaqueToken(AbstractAuthToken):
+class OpaqueToken(AbstractAuthToken):  # type: ignore[misc] # knox brings no types
     """A token for ``Authorization: Token``: hashed at rest, many a user, shown once."""
 
     token_id: models.UUIDField[UUID, UUID] = models.UUIDField(

@@ -1,4 +1,4 @@
-"""What people may be called, and how they may be reached: the rules of sign-up and of the profile."""
+"""What people may be called, and how they may be reached."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST_EMAIL_KEY = 600
 USERNAME = re.compile(r"[\w.+-]+")
 # Letters that nobody sees; all other invisible characters are no letters.
 INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
-# Scripts that are written together (Unicode TS 39, "highly restrictive"); elsewhere a mixture is a disguise.
+# Scripts that are written together (Unicode TS 39, "highly restrictive").
 TOGETHER = (
     {"LATIN", "HAN", "HIRAGANA", "KATAKANA"},
     {"LATIN", "HAN", "BOPOMOFO"},
@@ -67,8 +67,8 @@ class EmailTaken(Invalid):
 def check_username(value: str) -> str:
     """Return the username in its composed form (NFKC), in which it is stored.
 
-    :raises Invalid: it is blank, too long, has other characters than letters, digits and ``.+-_``, looks like an id,
-        or mixes scripts.
+    :raises Invalid: it is blank, too long, has other characters than letters, digits and ``.+-_``,
+        looks like an id, or mixes scripts.
     """
     check_text(value, attr="username", longest=LONGEST_USERNAME)
     composed = unicodedata.normalize("NFKC", value)

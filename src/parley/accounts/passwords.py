@@ -1,4 +1,4 @@
-"""Setting and checking passwords: slow on purpose, so only a few at a time, and never within a transaction."""
+"""Setting and checking passwords: slow on purpose, so a few at a time, in no transaction."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def hashing() -> Iterator[None]:
 def check_strength(password: str, *, user: User, attr: str) -> None:
     """Refuse a password that is short, common, numeric or too much like its owner's names.
 
-    :raises WeakPassword: it is, or it cannot be written in UTF-8, or has more than 1,024 characters.
+    :raises WeakPassword: it is, or it cannot be written in UTF-8, or has more than 1,024
+        characters.
     """
     if not is_storable(password) or len(password) > LONGEST_PASSWORD:
         raise WeakPassword(attr=attr)

@@ -99,7 +99,8 @@ def find_recipient(*, name: str) -> UUID:
 
 
 def find_recipients(*, names: Sequence[str]) -> list[UUID]:
-    """Return the ids of the active users that the texts name, in their order, at the cost of at most three queries.
+    """Return the ids of the active users that the texts name, in their order, at the cost of at
+    most three queries.
 
     :raises UnknownPerson: one of them names nobody.
     """
@@ -140,7 +141,7 @@ def signed_in(*, sign_in_id: UUID, user_id: UUID) -> User | None:
     found = SignIn.objects.filter(sign_in_id=sign_in_id, user_id=user_id)
     live = found.filter(security_stamp=F("user__security_stamp"), user__is_active=True)
     sign_in = live.select_related("user").first()
-    return sign_in and sign_in.user
+    return sign_in.user if sign_in else None
 
 
 def live_tokens(at: datetime) -> QuerySet[OpaqueToken]:
@@ -154,7 +155,7 @@ def token_owner(*, digest: str, at: datetime) -> tuple[User, OpaqueToken] | None
     """Return the user of an opaque token, by the hash of it, while both are live."""
     live = live_tokens(at).filter(digest=digest, user__is_active=True)
     token = live.select_related("user").first()
-    return token and (token.user, token)
+    return (token.user, token) if token else None
 
 
 def list_tokens(

@@ -30,8 +30,8 @@ def _is_proxy(address: str) -> bool:
 def client_address(request: HttpRequest) -> str:
     """Return the address that the request comes from.
 
-    What the header ``X-Forwarded-For`` says counts only as far as our own proxies have written it: from its end, up to
-    the first address that is none of theirs.
+    What the header ``X-Forwarded-For`` says counts only as far as our own proxies have written it:
+    from its end, up to the first address that is none of theirs.
     """
     address = str(request.META.get("REMOTE_ADDR") or "")
     hops = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
@@ -41,7 +41,7 @@ def client_address(request: HttpRequest) -> str:
 
 
 def rated_address(request: HttpRequest) -> str:
-    """Return what rates are counted by: the address, or the network that an IPv6 address is one's own choice in."""
+    """Return what rates count by: the address, or the network that an IPv6 customer has."""
     address = client_address(request)
     try:
         found = ip_address(address)

@@ -1,7 +1,7 @@
-"""The three proofs of identity, valid at every door: Bearer token, opaque token, session cookie with CSRF.
+"""The three proofs of identity: Bearer token, opaque token, session cookie with CSRF.
 
-Whoever is proved is ``request.user``; by what is ``request.auth``, a :class:`Credential`. The first class of the list
-gives an anonymous caller the challenge: 401 and ``WWW-Authenticate: Bearer``.
+Whoever is proved is ``request.user``; by what is ``request.auth``, a :class:`Credential`. The first
+class of the list gives an anonymous caller the challenge: 401 and ``WWW-Authenticate: Bearer``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from parley.accounts.credentials import Credential, Proof
 from parley.accounts.models import User
 from parley.http import tokens
 from parley.http.csrf import CsrfFailed
+from parley.http.requests import plain
 
 Proved = tuple[User, Credential]
 
@@ -59,9 +60,9 @@ class TokenAuthentication(BaseAuthentication):
 class SessionAuthentication(authentication.SessionAuthentication):
     """The session cookie; what changes anything needs the CSRF token too."""
 
-    def authenticate(self, request: Request) -> Proved | None:  # type: ignore[override]
+    def authenticate(self, request: Request) -> Proved | None:
         found = super().authenticate(request)
-        return None if found is None else (found[0], session_credential(request._request))
+        return None if found is None else (found[0], session_credential(plain(request)))
 
     def authenticate_header(self, request: Request) -> str:
         return CHALLENGE
@@ -78,7 +79,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
 
 
 def after_scheme(request: Request, scheme: str, *, spaced: bool = True) -> bytes | None:
-    """Return what the header Authorization has after this scheme; None if it is absent or has another.
+    """Return what the header Authorization has after this scheme; None for any other header.
 
     :raises TokenNotValid: there is nothing after it, or more than one word.
     """

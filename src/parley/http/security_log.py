@@ -1,4 +1,4 @@
-"""The security log: who signed in, out, in vain; what was made and revoked. Never a secret, nor what could be one."""
+"""The security log: who signed in, out, in vain; what was made and revoked. Never a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking passwords: the one way in which every door checks one, with the limits on wrong ones, and the log."""
+"""Taking passwords: how every door checks one, with the limits on wrong ones, and the log."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def taking_password(
 
     :raises TooManyFailures: for this account, or from this address, there were too many wrong ones.
     """
-    known = user and user.user_id
+    known = user.user_id if user else None
     failures = Failures(account=account, address=rated_address(request) if request else "unknown")
     try:
         with (
@@ -69,7 +69,7 @@ def taking_password(
 
 
 def _fingerprint(login: str) -> str:
-    """Return what an unknown name is counted by; the name itself may be a password in the wrong field."""
+    """Return what an unknown name is counted by; it may be a password in the wrong field."""
     name = name_key(login) if is_storable(login) else repr(login)
     return hashlib.sha256(name.encode()).hexdigest()
 

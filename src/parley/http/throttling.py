@@ -1,7 +1,7 @@
 """How often: rates of requests, sign-ups and sends, and of failed sign-ins.
 
-Counters live in this process, or in Redis where ``REDIS_URL`` is set, so that several processes share them. While Redis
-is away each process counts for itself.
+Counters live in this process, or in Redis where ``REDIS_URL`` is set, so that several processes
+share them. While Redis is away each process counts for itself.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ parse = lru_cache(maxsize=64)(limits.parse)
 class Counters:
     """Counters of what happened, in windows of time.
 
-    ``exact`` windows move with the clock, and remember each event; the others begin anew from time to time, and cost the
-    same whatever they count.
+    ``exact`` windows move with the clock, and remember each event; the others begin anew from time
+    to time, and cost the same whatever they count.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -77,7 +77,7 @@ class Shared:
         self._resting_until = 0.0
 
     def use(self, question: Callable[[Counters], T]) -> T:
-        """Ask Redis; where it does not answer, ask our own counters, and let it rest for a while."""
+        """Ask Redis; where it does not answer, ask our own counters, and let it rest."""
         if time.monotonic() >= self._resting_until:
             try:
                 return question(self._shared)
@@ -114,8 +114,8 @@ def forget_all() -> None:
 def wait_for(scope: str, who: str) -> float | None:
     """Count one event of a scope (``signup``, ``send`` or ``all``) for someone.
 
-    Return None if its rate allows it, else the seconds until it does again. This is the one place that knows which
-    setting a scope has; whoever answers without REST framework calls it too.
+    Return None if its rate allows it, else the seconds until it does again. This is the one place
+    that knows which setting a scope has; whoever answers without REST framework calls it too.
     """
     if not settings.PARLEY.rates:
         return None
@@ -180,9 +180,9 @@ class TooManyFailures(Throttled):
 class Failures:
     """Failed sign-ins to one account, from one address.
 
-    An address has so many failures in all, and five times fewer for one account. Once an account has had as many from all
-    addresses together, those that took part are refused unheard; from any other the right password still counts, so that
-    nobody can lock another out.
+    An address has so many failures in all, and five times fewer for one account. Once an account
+    has had as many from all addresses together, those that took part are refused unheard; from any
+    other the right password still counts, so that nobody can lock another out.
     """
 
     ADDRESS_HAS_MORE = 5
@@ -230,7 +230,7 @@ class Failures:
 
 
 class ThrottledPages:
-    """Middleware: outside REST framework, in the login forms, too many failures answer 429 as well."""
+    """Middleware: too many failures answer 429 outside REST framework too, in login forms."""
 
     def __init__(self, respond_to: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._respond_to = respond_to
@@ -243,7 +243,7 @@ class ThrottledPages:
     ) -> HttpResponseBase | None:
         if not isinstance(exception, Throttled):
             return None
-        headers = {"Retry-After": f"{exception.wait or 1:.0f}"}
+        headers = {"Retry-After": f"{getattr(exception, 'wait', None) or 1:.0f}"}
         return HttpResponse(
             str(exception.detail), status=429, headers=headers, content_type="text/plain"
         )

@@ -1,13 +1,13 @@
-"""JSON Web Tokens: a short-lived access token, and the refresh token of the sign-in that it was made from.
+"""JSON Web Tokens: a short-lived access token, and the refresh token that it was made from.
 
-Claims: ``user_id``, ``sid`` (the sign-in) and ``role``, beside SimpleJWT's own. What a token says of the role is for
-clients; what someone may do is read from the database, each time.
+Claims: ``user_id``, ``sid`` (the sign-in) and ``role``, beside SimpleJWT's own. What a token says
+of the role is for clients; what someone may do is read from the database, each time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -78,9 +78,10 @@ def read_any(text: str) -> Read:
 
 
 def refresh(text: str) -> Pair:
-    """Return a fresh access token, and with ``PARLEY_REFRESH_ROTATION`` a refresh token that replaces this one.
+    """Return a fresh access token; with ``PARLEY_REFRESH_ROTATION`` also a refresh token in its
+    place.
 
-    One that was replaced before ends its sign-in.
+    A refresh token that was replaced before ends its sign-in.
 
     :raises BadToken: it proves nothing, or not any more.
     """
@@ -116,7 +117,7 @@ def end(text: str) -> User:
 
 def _read(kind: type[Token], text: str | bytes) -> Read:
     try:
-        token = kind(text)  # type: ignore[arg-type] - the stubs want a token where the library wants its text
+        token = kind(cast(Any, text))
     except (TokenError, TypeError, ValueError, RecursionError) as bad:
         # The header is read before the signature is checked, so its JSON may be anything.
         raise BadToken from bad

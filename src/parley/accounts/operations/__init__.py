@@ -15,7 +15,6 @@ from parley.accounts.operations.credentials import (
 )
 from parley.accounts.operations.people import (
     LastAdmin,
-    NotAnAdmin,
     PasswordNeeded,
     change_person,
     set_active,
@@ -30,6 +29,7 @@ from parley.accounts.operations.signing import (
     reset_password,
 )
 from parley.accounts.operations.signup import sign_up, user_signed_up
+from parley.accounts.queries import NotAnAdmin
 
 __all__ = [
     "LONGEST_TOKEN_NAME",

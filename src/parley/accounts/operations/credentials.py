@@ -35,7 +35,7 @@ class TokenNotFound(NotFound):
 
 
 def begin_sign_in(*, user: User, refresh_jti: str, expires_at: datetime, at: datetime) -> SignIn:
-    """Begin a sign-in, under the security stamp that the user was proved by, and forget their expired ones."""
+    """Begin a sign-in, under the stamp that the user was proved by. Their expired ones go."""
     SignIn.objects.filter(user=user, expires_at__lt=at - GRACE).delete()
     return SignIn.objects.create(
         user=user,
@@ -51,7 +51,8 @@ def refresh_sign_in(
 ) -> None:
     """Replace the one refresh token that is valid by another.
 
-    A token that was replaced before is in two hands, so its sign-in ends; of two that come at once, one was.
+    A token that was replaced before is in two hands, so its sign-in ends. Of two requests at once
+    with the same token, the second comes with one that was replaced.
 
     :raises DeadSignIn: the token is not the valid one; the sign-in has ended.
     """
@@ -72,7 +73,8 @@ def end_sign_in(*, sign_in_id: UUID) -> bool:
 def create_token(
     *, user: User, name: str = "", lifetime: timedelta | None, most: int, at: datetime
 ) -> tuple[OpaqueToken, str]:
-    """Make an opaque token and return it with its text, which is told this once; without a lifetime it never expires.
+    """Make an opaque token and return it with its text, which is told this once; without a
+    lifetime it never expires.
 
     :raises TooManyTokens: the user has ``most`` live ones.
     :raises Invalid: the name is too long, or cannot be stored.

@@ -131,7 +131,8 @@ def set_active(*, actor: User, user: User, is_active: bool) -> None:
 
 
 def _locked(*, actor: User, user: User) -> User:
-    """Return the user as they are now, locked, with all admins: two of them may not demote each other.
+    """Return the user as they are now, locked, with all admins: two of them may not demote each
+    other.
 
     :raises NotAnAdmin: the actor is none, or not any more.
     """

@@ -37,7 +37,8 @@ def change_password(
 ) -> None:
     """Give someone another password. Every credential of theirs ends, except the one to keep.
 
-    A session to keep is the caller's to renew: it lives on with the stamp that ``user`` has afterwards.
+    A session to keep is the caller's to renew: it lives on with the stamp that ``user`` has
+    afterwards.
 
     :raises WrongPassword: the current password is another.
     :raises WeakPassword: the new one is not allowed.
@@ -53,7 +54,9 @@ def change_password(
 
 @in_transaction
 def _replace(*, user: User, stamp: str, keep: Credential | None) -> None:
-    """Store the new hash and stamp, if the stamp is still what it was; the credential to keep takes the new one."""
+    """Store the new hash and stamp, if the stamp is still what it was; the credential to keep
+    takes the new one.
+    """
     unchanged = User.objects.filter(user_id=user.user_id, security_stamp=stamp, is_active=True)
     if not unchanged.update(password=user.password, security_stamp=user.security_stamp):
         raise ChangedMeanwhile
@@ -73,7 +76,8 @@ def _end_all(*, user: User, keep: Credential | None) -> None:
 
 
 def reset_password(*, actor: User, user: User, new_password: str) -> None:
-    """Give someone another password as an admin; everything that was opened with the old one ends. Audited.
+    """Give someone another password as an admin; everything that was opened with the old one ends.
+    Audited.
 
     :raises WeakPassword: it is not allowed.
     :raises ChangedMeanwhile: the account was changed at the same time, or is deactivated.

@@ -26,7 +26,7 @@ def sign_up(
 ) -> User:
     """Create a user, a guest, and return them.
 
-    :raises Invalid: a name, the address, the number or the password is not allowed, or is taken; ``attr`` says which.
+    :raises Invalid: a field, which ``attr`` names, is not allowed, or is taken.
     """
     user = User(
         username=names.check_username(username),
