@@ -1,5 +1,6 @@
 """The people of the tests, and how they speak to a server."""
 
+import os
 from collections.abc import Callable
 from functools import cache
 
@@ -10,6 +11,21 @@ from rest_framework.test import APIClient
 from parley.accounts.models import Role, User
 
 PASSWORD = "a lamp in the corner"
+
+
+def pytest_sessionfinish(session):
+    """Where everything is required, a test that was skipped has failed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    required = os.environ.get("PARLEY_TEST_REQUIRE_ALL") == "1"
+    if required and reporter and reporter.stats.get("skipped") and not session.exitstatus:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """Return the address of the Redis that ``tests/run.py`` found or started."""
+    url = os.environ.get("PARLEY_TEST_REDIS")
+    return url or pytest.skip("Redis is not here: PARLEY_TEST_REDIS names one")
 
 
 @cache

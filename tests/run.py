@@ -5,8 +5,8 @@
 The whole suite runs on SQLite. The tests marked ``databases`` run before that on PostgreSQL and on
 MariaDB: on a server that runs here and lets us in, else on one started for this run alone, else
 not, which is said. With ``PARLEY_TEST_REQUIRE_ALL=1`` that is a failure. ``PARLEY_TEST_POSTGRESQL``
-and ``PARLEY_TEST_MARIADB`` name a server (``postgres://…/``, ``mysql://…/``). The last line is
-pytest's own.
+and ``PARLEY_TEST_MARIADB`` name a server (``postgres://…/``, ``mysql://…/``), and
+``PARLEY_TEST_REDIS`` one of Redis, which some tests need. The last line is pytest's own.
 """
 
 import os
@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from servers import NotHere, mariadb, postgresql
+from servers import NotHere, mariadb, postgresql, redis
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
@@ -29,8 +29,7 @@ CHECKS = {
     "imports": [PYTHON, "-c", "from importlinter.cli import lint_imports_command as run; run()"],
     "migrations": [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"],
 }
-DATABASES = {"PostgreSQL": postgresql, "MariaDB": mariadb}
-NO_TESTS = 5  # pytest's code for an empty selection
+SERVERS = {"PostgreSQL": postgresql, "MariaDB": mariadb, "Redis": redis}
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -71,17 +70,18 @@ def test(chosen: list[str]) -> None:
     """
     with ExitStack() as running:
         urls = {}
-        for name, server in DATABASES.items():
+        for name, server in SERVERS.items():
             try:
                 urls[name] = running.enter_context(server())
             except NotHere as reason:
                 print(f"\n── not run: the tests on {name} ({reason})", flush=True)
                 if os.environ.get("PARLEY_TEST_REQUIRE_ALL") == "1":
                     sys.exit(f"The tests on {name} are required.")
+        lent = {"PARLEY_TEST_REDIS": urls.pop("Redis")} if "Redis" in urls else {}
         for name, url in urls.items():
             marked = pytest("-m", "databases", *chosen)
-            step(f"tests on {name}", marked, environment(DATABASE_URL=url))
-    step("tests on SQLite", pytest(*chosen), environment())
+            step(f"tests on {name}", marked, environment(DATABASE_URL=url, **lent))
+        step("tests on SQLite", pytest(*chosen), environment(**lent))
 
 
 def main(arguments: list[str]) -> None:

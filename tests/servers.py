@@ -1,6 +1,4 @@
-"""Database servers for the tests: one that runs here and lets us in, else one started for this run
-alone.
-"""
+"""Servers for the tests: one that runs here and lets us in, else one for this run alone."""
 
 import getpass
 import os
@@ -18,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import psycopg
+from redis import Redis, RedisError
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS_TO_START = 60
@@ -178,6 +177,34 @@ def _throwaway_mariadb(program: str) -> Iterator[str]:
         url = f"mysql://root@127.0.0.1:{port}"
         with _running(server, user, folder, lambda: _mariadb_lets_in(url)):
             yield url
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """Lend the URL of Redis.
+
+    :raises NotHere: none is running, and none can be started.
+    """
+    named = os.environ.get("PARLEY_TEST_REDIS", "redis://127.0.0.1:6379")
+    if _redis_answers(named):
+        yield named
+        return
+    program = shutil.which("redis-server")
+    if program is None:
+        raise NotHere("apt-get install redis-server brings it")
+    port = _free_port()
+    url = f"redis://127.0.0.1:{port}"
+    with _private_folder() as (folder, user):
+        server = [program, "--port", str(port), "--save", "", "--dir", str(folder)]
+        with _running(server, user, folder, lambda: _redis_answers(url)):
+            yield url
+
+
+def _redis_answers(url: str) -> bool:
+    try:
+        return bool(Redis.from_url(url, socket_connect_timeout=3).ping())
+    except RedisError:
+        return False
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Every setting that Parley reads, from the environment or ``.env``: typed, and refused when odd."""
+"""Every setting, read from the environment or ``.env``: typed, and refused when odd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python manage.py settings_reference``: the reference page and the sample ``.env``, from the code."""
+"""``python manage.py settings_reference``: the reference and ``.env.example``, from the code."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ INTRODUCTION = """\
 # Settings
 
 Parley reads its settings once, at start, from the environment and from a file `.env` beside
-`manage.py` (or the one that `PARLEY_ENV_FILE` names); the environment wins. An empty value counts as
-none. A value that cannot be used stops the start with one sentence that names it.
+`manage.py` (or the one that `PARLEY_ENV_FILE` names); the environment wins. An empty value counts
+as none. A value that cannot be used stops the start with one sentence that names it.
 
 This page is generated from the code by `make docs`.
 
