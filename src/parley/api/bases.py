@@ -1,4 +1,6 @@
-"""What the canonical API's views share: reading bodies and queries, finding the people of an answer, answering."""
+"""What the canonical API's views share: reading bodies and queries, finding the people of an
+answer, answering.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,6 @@ from parley.http import paging, wire
 from parley.http.parameters import LIMIT, USERS
 from parley.kernel.errors import Invalid
 from parley.kernel.paging import Page, Position
-from parley.messaging.seen import SeenMessage
 
 T = TypeVar("T")
 
@@ -39,7 +40,9 @@ class BaseViewSet(ViewSet):
         return user
 
     def get_serializer(self, *args: Any, **options: Any) -> Serializer[Any]:
-        """Return what reads the body of the request's action; the browsable API draws its forms from it."""
+        """Return what reads the body of the request's action; the browsable API draws its forms
+        from it.
+        """
         action = self.action_map.get((self.request.method or "").lower(), "")
         body = getattr(getattr(self, action, None), "body", None) or BodySerializer
         found: Serializer[Any] = body(*args, **options)
@@ -65,9 +68,6 @@ class BaseViewSet(ViewSet):
     def full(self, user_ids: Iterable[UUID]) -> wire.People:
         """Return the same for an answer that has no place for a map beside it."""
         return wire.People.of(accounts.people(viewer=self.viewer, user_ids=set(user_ids)))
-
-    def shown_message(self, seen: SeenMessage, status: int = 200) -> Response:
-        return self.shown(MESSAGE, seen, self.full([seen.sender_id]), status)
 
     def shown(
         self, serializer: type[Shown], value: Any, people: wire.People | None, status: int = 200
@@ -102,7 +102,7 @@ class BaseViewSet(ViewSet):
         """Answer with a page of values."""
         people = self.people(user_id for item in found.items for user_id in people_of(item))
         write = serializer(context={"people": people}).to_representation
-        answer = paging.page(found, write, request=self.request._request, scope=self.scope)
+        answer = paging.page(found, write, request=self.request, scope=self.scope)
         return Response(answer | people.beside())
 
 
@@ -127,4 +127,3 @@ def _text(header: str) -> str:
         return header.encode("latin-1").decode()
     except UnicodeError:
         raise KeyMismatch("Idempotency-Key is not text in UTF-8.", attr="client_id") from None
-

@@ -76,7 +76,8 @@ class ConversationViewSet(BaseViewSet):
     def create(self, request: Request) -> Response:
         """Begin a conversation; the caller is always in it.
 
-        Two people and no title: the one direct conversation of that pair, which answers 200 if it stands already.
+        Two people and no title: the one direct conversation of that pair, which answers 200 if it
+        stands already.
         """
         body = self.body()
         conversation_id, is_new = operations.create_conversation(
@@ -121,7 +122,9 @@ class ConversationViewSet(BaseViewSet):
 
     @operation(answers={204: None}, refuses=(ConversationNotFound,))
     def destroy(self, request: Request, conversation_id: UUID) -> Response:
-        """Leave it: it is gone from my lists. A direct conversation comes back with the next message."""
+        """Leave it: it is gone from my lists. A direct conversation comes back with the next
+        message.
+        """
         operations.leave(viewer=self.viewer, conversation_id=conversation_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 

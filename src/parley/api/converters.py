@@ -12,8 +12,8 @@ NOBODY = UUID(int=0)
 class IdConverter:
     """An id, with or without dashes.
 
-    What is none becomes the nil UUID, which nothing has: whoever asks is first asked who they are, and then answered
-    404, as for any other thing that is not there.
+    What is none becomes the nil UUID, which nothing has: whoever asks is first asked who they are,
+    and then answered 404, as for any other thing that is not there.
     """
 
     regex = "[^/]+"

@@ -1,7 +1,7 @@
 """Fields of request bodies: strict in type, bounded, and exact about text.
 
-What is wrong is said by the kernel's own refusals, so that a field and the domain use the same codes and words. A
-message never repeats what it was given.
+What is wrong is said by the kernel's own refusals, so that a field and the domain use the same
+codes and words. A message never repeats what it was given.
 """
 
 from __future__ import annotations

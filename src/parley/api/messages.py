@@ -22,6 +22,7 @@ from parley.api.serializers import (
 )
 from parley.conversations.operations import Blocked, ConversationNotFound
 from parley.http.parameters import Choice, Exclusive, Flag, Id, Place, only_one
+from parley.http.throttling import SendThrottle
 from parley.messaging import operations, queries
 from parley.messaging.drafts import Draft
 from parley.messaging.refusals import (
@@ -61,8 +62,14 @@ def _sender(seen: SeenMessage) -> list[UUID]:
 class SendingViewSet(BaseViewSet):
     """What sends messages; sends have a rate of their own."""
 
+    def get_throttles(self) -> list[Any]:
+        return [SendThrottle()] if self.action == "create" else super().get_throttles()
+
+    def shown_message(self, seen: SeenMessage, status: int = 200) -> Response:
+        return self.shown(MessageSerializer, seen, self.full([seen.sender_id]), status)
+
     def send(self, body: dict[str, Any], **where: Any) -> Response:
-        """Send what a body says, and answer with the message: 201, or 200 where it was sent before."""
+        """Send what a body says, and answer with the message: 201, or 200 if sent before."""
         sent = operations.send(
             Draft(
                 sender_id=self.viewer.user_id,
@@ -110,7 +117,7 @@ class HistoryViewSet(SendingViewSet):
         idempotent=True,
     )
     def create(self, request: Request, conversation_id: UUID) -> Response:
-        """Write in a conversation. The same `client_id` again answers 200 with the first message."""
+        """Write in a conversation; the same `client_id` again answers 200 with the first."""
         return self.send(self.body(), conversation_id=conversation_id)
 
 
@@ -148,7 +155,8 @@ class MessageViewSet(SendingViewSet):
     def create(self, request: Request) -> Response:
         """Send a message: into a conversation, to one person, or to several, who make a new group.
 
-        The same `client_id` again answers 200 with the first message, whatever happened to it since.
+        The same `client_id` again answers 200 with the first message, whatever happened to it
+        since.
         """
         body = self.body()
         if "conversation" in body:
@@ -176,7 +184,7 @@ class MessageViewSet(SendingViewSet):
 
     @operation(answers={204: None}, takes=(FOR,), refuses=(MessageNotFound, MayNotRetract))
     def destroy(self, request: Request, message_id: UUID) -> Response:
-        """Remove it from my sight; for everyone, as its sender, an owner of the group or an admin."""
+        """Remove it for me; for everyone, as its sender, an owner of the group or an admin."""
         if FOR.read(request.query_params) == "everyone":
             operations.retract_message(actor=self.viewer, message_id=message_id)
         else:
@@ -203,9 +211,7 @@ class MessageViewSet(SendingViewSet):
         """Take the star away."""
         return self._starred(message_id, starred=False)
 
-    @operation(
-        answers={200: page_of(ReceiptSerializer)}, takes=PAGED, refuses=(MessageNotFound,)
-    )
+    @operation(answers={200: page_of(ReceiptSerializer)}, takes=PAGED, refuses=(MessageNotFound,))
     def receipts(self, request: Request, message_id: UUID) -> Response:
         """Who has had it, and who has read it."""
         found = queries.list_receipts(

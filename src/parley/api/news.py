@@ -60,9 +60,11 @@ class SyncViewSet(BaseViewSet):
         refuses=(InvalidCursor, ResyncRequired),
     )
     def retrieve(self, request: Request) -> Response:
-        """What changed since a cursor; without one, a first snapshot. Ask again while `more` is true.
+        """What changed since a cursor; without one, a first snapshot. Ask again while `more` is
+        true.
 
-        `limit` counts messages. The cursor is good for ever; one from before a restored backup answers 410.
+        `limit` counts messages. The cursor is good for ever; one from before a restored backup
+        answers 410.
         """
         query = request.query_params
         people_of = self.people  # the query is checked before anything waits
@@ -75,7 +77,8 @@ class SyncViewSet(BaseViewSet):
 
 
 def listen(viewer: User, *, cursor: str | None, limit: int, wait: int) -> News:
-    """Return what is new; if nothing is, look again for ``wait`` seconds, holding no connection meanwhile.
+    """Return what is new; if nothing is, look again for ``wait`` seconds, holding no connection
+    meanwhile.
 
     Only so many wait at a time; beyond that the answer comes at once, and is empty.
     """

@@ -12,10 +12,10 @@ if TYPE_CHECKING:  # views load their renderers, and not the other way round
 
 
 class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
-    """The browsable API: forms to create and send, and the JSON as it stands to change something."""
+    """The browsable API: forms to create and send; to change something, its JSON as it is."""
 
     template = "api/browse.html"
-    code_style = None
+    code_style = None  # type: ignore[assignment]  # the template draws none
 
     def get_rendered_html_form(
         self, data: Any, view: APIView, method: str, request: Request

@@ -22,11 +22,22 @@ from rest_framework.views import APIView
 
 from parley.api.fields import LONGEST_NAME
 
-PLACES = ("users", "conversations", "messages", "unread", "sync", "blocks", "schema", "docs", "redoc")
+PLACES = (
+    "users",
+    "conversations",
+    "messages",
+    "unread",
+    "sync",
+    "blocks",
+    "schema",
+    "docs",
+    "redoc",
+)
 # ReDoc draws with styles that it makes itself, and searches in a worker that it makes itself.
 REDOC_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "font-src 'self'; connect-src 'self'; worker-src blob:; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self'; connect-src 'self'; worker-src blob:; "
+    "base-uri 'none'; frame-ancestors 'none'"
 )
 
 
@@ -49,17 +60,16 @@ class SchemaView(SpectacularJSONAPIView):
 
 
 class DocsPage:
-    """A page about the API; whoever asks for another kind of answer than HTML gets it all the same."""
+    """A page about the API: HTML, whatever kind of answer is asked for."""
 
-    authentication_classes = ()
-
-    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:  # noqa: FBT001, FBT002, ARG002
+    def perform_content_negotiation(self, request: Request, force: object = None) -> Any:
         return TemplateHTMLRenderer(), TemplateHTMLRenderer.media_type
 
 
 class SwaggerView(DocsPage, SpectacularSwaggerSplitView):
     """The API, to look at and to try."""
 
+    authentication_classes = ()
     url_name = "api:schema"
     template_name = "api/swagger.html"
 
@@ -67,12 +77,13 @@ class SwaggerView(DocsPage, SpectacularSwaggerSplitView):
 class RedocView(DocsPage, SpectacularRedocView):
     """The API, to read."""
 
+    authentication_classes = ()
     url_name = "api:schema"
     template_name = "api/redoc.html"
 
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        answer: Response = super().get(request, *args, **kwargs)
+        answer: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
         answer.headers["Content-Security-Policy"] = REDOC_POLICY
         return answer
 

@@ -1,4 +1,6 @@
-"""The OpenAPI document: what each operation takes, answers and refuses, said once and beside the code that does it."""
+"""The OpenAPI document: what each operation takes, answers and refuses, said once and beside the
+code that does it.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +26,7 @@ from parley.kernel import errors
 Action = TypeVar("Action", bound=Callable[..., Any])
 Refusals = Sequence[type[errors.Refusal]]
 
+FIELD = "`invalid`, `required`, `null`, `blank`, `max_length` …: a field is wrong; `attr` names it."
 PAGED: tuple[Parameter[Any], ...] = (LIMIT, CURSOR, USERS)
 
 
@@ -37,7 +40,7 @@ class ErrorSerializer(Serializer[Any]):
     """Why a request was refused, or that it failed."""
 
     type = serializers.ChoiceField(["validation_error", "client_error", "server_error"])
-    errors = ErrorItemSerializer(many=True)
+    errors = ErrorItemSerializer(many=True)  # type: ignore[assignment]  # the name on the wire
 
 
 def operation(
@@ -56,9 +59,11 @@ def operation(
     def described(action: Action) -> Action:
         action.body = body  # type: ignore[attr-defined]
         action.refuses = refuses  # type: ignore[attr-defined]
+        summary, _, description = (inspect.getdoc(action) or "").partition("\n\n")
         parameters = [documented(parameter) for parameter in takes]
         return extend_schema(
-            description=inspect.getdoc(action),
+            summary=summary,
+            description=description,
             request=body,
             responses={code: shape or OpenApiResponse() for code, shape in answers.items()},
             parameters=parameters + ([IDEMPOTENCY_KEY] if idempotent else []),
@@ -93,7 +98,7 @@ def page_of(item: type[Shown]) -> type[Serializer[Any]]:
     return type(f"{name}PageSerializer", (Serializer,), fields)
 
 
-# --- what any operation may answer besides -----------------------------------------------------------------------
+# --- what any operation may answer besides
 
 
 def _said(kind: type[exceptions.APIException]) -> str:
@@ -109,7 +114,9 @@ def _status(kind: type[errors.Refusal]) -> int:
 
 
 class AutoSchema(BaseAutoSchema):
-    """Adds the answers that follow from what an operation is: with a body, for those signed in, of one thing."""
+    """Adds the answers that follow from what an operation is: with a body, for those signed in, of
+    one thing.
+    """
 
     def get_override_parameters(self) -> list[Any]:
         wait = "How many seconds to wait before trying again."
@@ -123,14 +130,20 @@ class AutoSchema(BaseAutoSchema):
             for name, where, says in headers
         ]
 
+    def map_parsers(self) -> list[str]:
+        """Forms are for the browsable API; everyone else writes JSON."""
+        return ["application/json"]
+
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         answers: dict[str, Any] = super()._get_response_bodies(direction)
         if self.view.get_exception_handler() is not exception_handler:
             return answers
         for code, words in sorted(self._refusals().items()):
             if str(code) not in answers:
-                shape = OpenApiResponse(ErrorSerializer, description="\n".join(map("- {}".format, words)))
-                answers[str(code)] = self._get_response_for_code(
+                shape = OpenApiResponse(
+                    ErrorSerializer, description="\n".join(map("- {}".format, words))
+                )
+                answers[str(code)] = self._get_response_for_code(  # type: ignore[no-untyped-call]
                     shape, str(code), ["application/json"], direction
                 )
         return answers
@@ -149,7 +162,7 @@ class AutoSchema(BaseAutoSchema):
     def _general(self) -> Iterator[tuple[int, str]]:
         parameters = self._get_parameters()
         if self.method in {"POST", "PUT", "PATCH"} and self.get_request_serializer() is not None:
-            yield 400, "`invalid`, `required`, `null`, `blank`, `max_length` …: a field is wrong; `attr` names it."
+            yield 400, FIELD
             yield 400, _said(exceptions.ParseError)
             yield 413, _said(problems.RequestTooLarge)
             yield 415, _said(exceptions.UnsupportedMediaType)
@@ -189,4 +202,3 @@ def _all(kind: type[errors.Refusal]) -> Iterator[type[errors.Refusal]]:
     for each in kind.__subclasses__():
         yield each
         yield from _all(each)
-

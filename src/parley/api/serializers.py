@@ -1,6 +1,7 @@
 """The bodies that the canonical API takes, and the objects that it shows.
 
-What is shown is written by :mod:`parley.http.wire`; the fields of the serializers that show are its schema.
+What is shown is written by :mod:`parley.http.wire`; the fields of the serializers that show are its
+schema.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ Whole = serializers.IntegerField
 Shown = Serializer[Any]
 
 
-# --- what is shown ----------------------------------------------------------------------------------------------
+# --- what is shown
 
 
 class UserSerializer(Shown):
-    """A person. Contact details are null for everyone but oneself and admins, unless a setting widens that."""
+    """A person. Contact details are null for everyone but oneself and admins, unless a setting
+    widens that.
+    """
 
     user_id = serializers.UUIDField()
     username = serializers.CharField()
@@ -136,7 +139,7 @@ class MeSerializer(Shown):
 
 
 class ConversationSerializer(Shown):
-    """A conversation with its first 50 participants and its newest messages, in ascending ``seq``."""
+    """A conversation with its first 50 participants and its newest messages, by ``seq``."""
 
     conversation_id = serializers.UUIDField()
     participants = serializers.ListField(child=ParticipantField())
@@ -211,7 +214,7 @@ class ChangedConversationSerializer(ConversationSerializer):
     """A conversation with the messages that changed; on ``reset`` the client takes it as new."""
 
     reset = serializers.BooleanField(required=False)
-    users = None  # type: ignore[assignment] - they stand beside all conversations together
+    users = None  # type: ignore[assignment]  # they stand beside all conversations together
 
 
 class MarkSerializer(Shown):
@@ -227,7 +230,9 @@ class RemovedSerializer(Shown):
 
 
 class NewsSerializer(Shown):
-    """What changed since a cursor. Something may come twice, with the revision it had; nothing is missed."""
+    """What changed since a cursor. Something may come twice, with the revision it had; nothing is
+    missed.
+    """
 
     conversations = ChangedConversationSerializer(many=True)
     marks = MarkSerializer(many=True)
@@ -241,7 +246,7 @@ class NewsSerializer(Shown):
         return wire.news(instance, self.context["people"])
 
 
-# --- what is taken ----------------------------------------------------------------------------------------------
+# --- what is taken
 
 
 class BodySerializer(Serializer[Any]):
@@ -267,11 +272,13 @@ class NewLetterSerializer(NewMessageSerializer):
 
     conversation = IdField(required=False)
     recipient = ExactText(
-        longest=LONGEST_NAME, required=False, help_text="A user_id, a username or an e-mail address."
+        longest=LONGEST_NAME,
+        required=False,
+        help_text="A user_id, a username or an e-mail address.",
     )
     recipients = Names(
         required=False,
-        help_text="Two others or more make a new group; none but oneself, the conversation with oneself.",
+        help_text="Two others or more make a new group; nobody else, a note to oneself.",
     )
 
     PLACES: ClassVar = ("conversation", "recipient", "recipients")
@@ -309,7 +316,9 @@ class OwnSerializer(BodySerializer):
 
 
 class ConversationChangeSerializer(BodySerializer):
-    """What is left out stays. Title and participants are for owners of groups; ``me`` is anyone's own."""
+    """What is left out stays. Title and participants are for owners of groups; ``me`` is anyone's
+    own.
+    """
 
     title = ExactText(longest=LONGEST_TITLE, required=False, allow_blank=True)
     participants = IdList(
@@ -328,7 +337,9 @@ class MemberRoleSerializer(BodySerializer):
 
 
 class ReadUpToSerializer(BodySerializer):
-    seq = SeqField(required=False, help_text="The last message that was read; by default the last one.")
+    seq = SeqField(
+        required=False, help_text="The last message that was read; by default the last one."
+    )
 
 
 class UnreadFromSerializer(BodySerializer):

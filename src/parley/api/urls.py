@@ -48,7 +48,12 @@ urlpatterns = [
     _path(f"{CONVERSATION}messages/", HistoryViewSet, LIST, "history"),
     _path("messages/", MessageViewSet, LIST, "messages"),
     _path(MESSAGE, MessageViewSet, DETAIL, "message"),
-    _path(f"{MESSAGE}read/", MessageViewSet, {"put": "set_read", "delete": "set_unread"}, "message-read"),
+    _path(
+        f"{MESSAGE}read/",
+        MessageViewSet,
+        {"put": "set_read", "delete": "set_unread"},
+        "message-read",
+    ),
     _path(f"{MESSAGE}star/", MessageViewSet, {"put": "star", "delete": "unstar"}, "message-star"),
     _path(f"{MESSAGE}receipts/", MessageViewSet, {"get": "receipts"}, "receipts"),
     _path("unread/", UnreadViewSet, READ, "unread"),

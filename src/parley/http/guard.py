@@ -1,13 +1,13 @@
 """The ASGI server's outermost wall: how much of a request is read at all, and for how long.
 
-Django's ASGI handler spools a request's body before anything looks at it. Here an address, headers or a body beyond
-the limits are refused first, whether or not the client told the body's length; what is refused is not read.
+Django's ASGI handler spools a request's body before anything looks at it. Here an address, headers
+or a body beyond the limits are refused first, whether or not the client told the body's length;
+what is refused is not read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -15,7 +15,7 @@ from rest_framework.exceptions import APIException
 
 from parley.http.middleware import POLICY
 from parley.http.problems import AddressTooLong, HeadersTooLarge, RequestTooLarge, TooSlow
-from parley.http.refusals import body_of
+from parley.http.refusals import content_of
 from parley.http.request_ids import HEADER, request_id
 
 Scope = MutableMapping[str, Any]
@@ -39,7 +39,9 @@ class Refused(Exception):
 
 
 class Guard:
-    """Wraps an ASGI application; ``body_limit`` is in bytes, ``body_s`` how long a body may take to arrive."""
+    """Wraps an ASGI application; ``body_limit`` is in bytes, ``body_s`` how long a body may take to
+    arrive.
+    """
 
     def __init__(
         self, application: Application, *, body_limit: int, body_s: float = BODY_S
@@ -122,7 +124,7 @@ def _is_within(length: bytes, limit: int) -> bool:
 
 async def _refuse(scope: Scope, send: Send, answer: APIException) -> None:
     """Answer, and close the connection: what the client still sends of the request is not read."""
-    body = json.dumps(body_of(answer), ensure_ascii=False, separators=(",", ":")).encode()
+    body = content_of(answer, scope["path"])
     given = next((v for k, v in scope["headers"] if k == HEADER.lower().encode()), b"")
     headers = {
         "content-type": "application/json",

@@ -1,7 +1,7 @@
 """What holds for every request to Django, whichever door answers it.
 
-The last of these can only run in a thread, on purpose: the whole chain before it then runs in that thread too, and an
-asynchronous server changes into one once a request, not once a middleware.
+The last of these can only run in a thread, on purpose: the whole chain before it then runs in that
+thread too, and an asynchronous server changes into one once a request, not once a middleware.
 """
 
 from __future__ import annotations
@@ -22,18 +22,10 @@ from parley.http.request_ids import HEADER, request_id
 
 Respond = Callable[[HttpRequest], HttpResponseBase]
 
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "font-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
 )
 PRIVATE = ("/api/", "/api-auth/", "/admin/")
 REPLACEMENT = "\ufffd"
@@ -53,26 +45,32 @@ def name_requests(respond_to: Respond) -> Respond:
 
 
 def protect(respond_to: Respond) -> Respond:
-    """Tell browsers what an answer may load, and that nobody may frame it; a view may say otherwise."""
+    """Tell browsers what an answer may load, and that nobody may frame it; a view may say
+    otherwise.
+    """
 
     def protected(request: HttpRequest) -> HttpResponseBase:
         response = respond_to(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         response.headers.setdefault("X-Frame-Options", "DENY")
-        response.headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+        response.headers.setdefault(
+            "Permissions-Policy", "camera=(), microphone=(), geolocation=()"
+        )
         return response
 
     return protected
 
 
 def bound(respond_to: Respond) -> Respond:
-    """Refuse bodies over the limit, and addresses with NUL or anything but UTF-8, before they are read."""
+    """Refuse bodies over the limit, and addresses with NUL or anything but UTF-8, before they are
+    read.
+    """
 
     def bounded(request: HttpRequest) -> HttpResponseBase:
         if _length(request) > settings.PARLEY.body_limit:
-            return respond(RequestTooLarge())
+            return respond(RequestTooLarge(), request.path)
         if not _is_text(request):
-            return respond(ParseError("The address is not text in UTF-8."))
+            return respond(ParseError("The address is not text in UTF-8."), request.path)
         return respond_to(request)
 
     return bounded

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from django.core.signing import BadSignature, Signer
 from django.http import HttpRequest
+from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
 from parley.http import wire
@@ -47,9 +48,9 @@ def read_cursor(query: Mapping[str, str], *, scope: str) -> Position | None:
 
 
 def page(
-    found: Page[T], write: Callable[[T], Any], *, request: HttpRequest, scope: str
+    found: Page[T], write: Callable[[T], Any], *, request: HttpRequest | Request, scope: str
 ) -> wire.Json:
-    """Return the page object of what was found, its links made from the address that was asked for."""
+    """Return the page object of what was found; its links follow the address asked for."""
 
     def link(position: Position | None) -> str | None:
         if position is None:

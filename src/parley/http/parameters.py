@@ -1,4 +1,4 @@
-"""Query parameters: each is declared once, and read, bounded and documented from that declaration."""
+"""Query parameters: each is declared once, and read, bounded and documented from there."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class Exclusive(Invalid):
 
 
 def whole(text: str, *, attr: str) -> int:
-    """Return the integer that a text writes; one of more digits than any database holds is cut to 10^20.
+    """Return the integer that a text writes; one of more digits than any database holds is cut to
+    10^20.
 
     :raises NotAnInteger: it writes none.
     """

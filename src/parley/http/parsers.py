@@ -1,4 +1,6 @@
-"""Request bodies: JSON that is bounded in depth, forms without files, and text that every database can hold."""
+"""Request bodies: JSON that is bounded in depth, forms without files, and text that every database
+can hold.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +108,7 @@ def _fields(form: QueryDict) -> QueryDict:
 class FormParser(parsers.FormParser):
     """A form, for the browsable API."""
 
-    def parse(
+    def parse(  # type: ignore[override]
         self,
         stream: IO[Any],
         media_type: str | None = None,

@@ -9,6 +9,12 @@ from parley.kernel import errors
 RETRY_AFTER_S = 1
 
 
+class Refused(APIException):
+    """What the domain refuses; its kind decides the status."""
+
+    wait: int | None = None
+
+
 class RequestTooLarge(APIException):
     status_code = 413
     default_detail = "The request is too large."

@@ -1,15 +1,18 @@
 """Refusals and faults become answers: a status, a code, words, and never an inside.
 
-Every answer has the shape of drf-standardized-errors: ``{type, errors: [{code, detail, attr}]}``. What the domain
-refuses is mapped by its kind; a database that is away answers 503, a full disk 507; what nobody foresaw is logged and
-answers 500.
+Every answer has the shape of drf-standardized-errors: ``{type, errors: [{code, detail, attr}]}``.
+What the domain refuses is mapped by its kind; a database that is away answers 503, a full disk 507;
+what nobody foresaw is logged and answers 500.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from django.core import signals
@@ -21,7 +24,7 @@ from django.core.exceptions import (
 )
 from django.db import InterfaceError, OperationalError
 from django.db.utils import Error as DatabaseError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.views import csrf, defaults
 from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
@@ -37,7 +40,8 @@ from rest_framework.exceptions import PermissionDenied as Forbidden
 from rest_framework.response import Response
 
 from parley.http.csrf import CsrfFailed
-from parley.http.problems import RETRY_AFTER_S, Away, Full, RequestTooLarge
+from parley.http.problems import RETRY_AFTER_S, Away, Full, Refused, RequestTooLarge
+from parley.http.voices import voice_of
 from parley.http.wire import Json
 from parley.kernel import errors
 
@@ -54,24 +58,29 @@ STATUSES: dict[type[errors.Refusal], int] = {
 FULL = {"53100", 1021, 1114}
 
 
+# What else is an answer, by its kind; the first that fits counts.
+ANSWERS: tuple[tuple[type[BaseException], Callable[[], APIException]], ...] = (
+    (Http404, NotFound),
+    (PermissionDenied, Forbidden),
+    (RequestDataTooBig, RequestTooLarge),
+    (SuspiciousOperation, partial(ParseError, "The request is malformed.")),
+    (BadRequest, partial(ParseError, "The request is malformed.")),
+    (OperationalError, Away),
+    (InterfaceError, Away),
+)
+
+
 def as_api_exception(error: BaseException) -> APIException:
     """Return the answer to an exception, as an exception that says its status."""
     if isinstance(error, APIException):
         return error
     if isinstance(error, errors.Refusal):
         return _of_refusal(error)
-    if isinstance(error, Http404):
-        return NotFound()
-    if isinstance(error, PermissionDenied):
-        return Forbidden()
-    if isinstance(error, RequestDataTooBig):
-        return RequestTooLarge()
-    if isinstance(error, SuspiciousOperation | BadRequest):
-        return ParseError("The request is malformed.")
     if _is_full(error):
         return Full()
-    if isinstance(error, OperationalError | InterfaceError):
-        return Away()
+    for kind, answer in ANSWERS:
+        if isinstance(error, kind):
+            return answer()
     return APIException("Server Error (500)")
 
 
@@ -80,10 +89,9 @@ def _of_refusal(refusal: errors.Refusal) -> APIException:
     if isinstance(refusal, errors.Invalid):
         return ValidationError({refusal.attr: [detail]} if refusal.attr else [detail])
     status = next(code for kind, code in STATUSES.items() if isinstance(refusal, kind))
-    answer = APIException(detail, refusal.code)
+    answer = Refused(detail, refusal.code)
     answer.status_code = status
-    if isinstance(refusal, errors.Unavailable):
-        answer.wait = RETRY_AFTER_S  # type: ignore[attr-defined] - as Throttled has it
+    answer.wait = RETRY_AFTER_S if isinstance(refusal, errors.Unavailable) else None
     return answer
 
 
@@ -129,7 +137,9 @@ def is_unforeseen(answer: APIException) -> bool:
 
 
 def report(error: BaseException, answer: APIException, request: HttpRequest | None) -> None:
-    """Log a fault; a refusal is none. Whoever watches for exceptions hears of what was not foreseen."""
+    """Log a fault; a refusal is none. Whoever watches for exceptions hears of what was not
+    foreseen.
+    """
     if isinstance(error, errors.Refusal) or answer.status_code < APIException.status_code:
         return
     where = f"{request.method} {request.path}" if request else "a request"
@@ -140,7 +150,8 @@ def report(error: BaseException, answer: APIException, request: HttpRequest | No
         logger.warning("%s answers %d: %s", where, answer.status_code, error)
 
 
-# --- outside REST framework's views -----------------------------------------------------------------------------
+# --- outside REST framework's views
+# -----------------------------------------------------------------------------
 
 
 def is_api(request: HttpRequest) -> bool:
@@ -148,36 +159,46 @@ def is_api(request: HttpRequest) -> bool:
 
 
 def wants_html(request: HttpRequest) -> bool:
-    """Whether a person looks at it, at an address that is not the API's."""
-    return not is_api(request) and "text/html" in request.headers.get("Accept", "")
+    """Whether a person looks at it, at an address that is not an API's."""
+    if is_api(request) or voice_of(request.path):
+        return False
+    return "text/html" in request.headers.get("Accept", "")
 
 
-def respond(answer: APIException) -> JsonResponse:
-    """Return the answer as a response in JSON."""
-    return JsonResponse(
-        body_of(answer),
+def content_of(answer: APIException, path: str) -> bytes:
+    """Return the body of an answer in JSON, in the words of the door that the path leads to."""
+    voice = voice_of(path)
+    if voice is not None:
+        return voice(answer)
+    return json.dumps(body_of(answer), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def respond(answer: APIException, path: str) -> HttpResponse:
+    """Return the answer to a request at this path as a response in JSON."""
+    return HttpResponse(
+        content_of(answer, path),
         status=answer.status_code,
         headers=headers_of(answer),
-        json_dumps_params={"ensure_ascii": False, "separators": (",", ":")},
+        content_type="application/json",
     )
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if wants_html(request):
         return defaults.bad_request(request, exception)
-    return respond(as_api_exception(exception))
+    return respond(as_api_exception(exception), request.path)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
     if wants_html(request):
         return defaults.permission_denied(request, exception)
-    return respond(Forbidden())
+    return respond(Forbidden(), request.path)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if wants_html(request):
         return defaults.page_not_found(request, exception)
-    return respond(NotFound())
+    return respond(NotFound(), request.path)
 
 
 def failed(request: HttpRequest) -> HttpResponse:
@@ -186,11 +207,10 @@ def failed(request: HttpRequest) -> HttpResponse:
     answer = as_api_exception(error)
     if wants_html(request) and is_unforeseen(answer):
         return defaults.server_error(request)
-    return respond(answer)
+    return respond(answer, request.path)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     if wants_html(request):
         return csrf.csrf_failure(request, reason)
-    return respond(CsrfFailed(f"CSRF Failed: {reason}"))
-
+    return respond(CsrfFailed(f"CSRF Failed: {reason}"), request.path)

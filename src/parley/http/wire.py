@@ -1,7 +1,7 @@
 """What the domain's values look like in JSON: the canonical shapes, their keys in order.
 
-Plain functions from values to values that any JSON encoder writes as they are. Serializers, streams and lanes all
-end here, so a shape is written once.
+Plain functions from values to values that any JSON encoder writes as they are. Serializers, streams
+and lanes all end here, so a shape is written once.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def person(shown: Person) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The people named in one answer: written out where they are named, or once beside it (``?users=map``)."""
+    """The people named in one answer: written out where they are named, or once beside it
+    (``?users=map``).
+    """
 
     known: Mapping[UUID, Json]
     compact: bool = False
@@ -74,7 +76,7 @@ class People:
         return {"user": str(user_id)} if self.compact else self.known[user_id]
 
     def beside(self) -> Json:
-        """Return what stands beside the answer: everyone by id, if they are not written out within."""
+        """Return what stands beside the answer: everyone by id, if not written out within."""
         if not self.compact:
             return {}
         return {"users": {str(user_id): shown for user_id, shown in self.known.items()}}

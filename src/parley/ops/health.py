@@ -48,7 +48,7 @@ def database_answers() -> bool:
 
 def redis_answers() -> bool:
     client = redis.Redis.from_url(
-        settings.PARLEY.redis_url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
+        str(settings.PARLEY.redis_url), socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
     )
     try:
         return bool(client.ping())
