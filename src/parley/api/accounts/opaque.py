@@ -24,6 +24,7 @@ from parley.api.accounts.signing import SigningViewSet
 from parley.api.schema import operation, page_of
 from parley.http import paging
 from parley.http.parameters import CURSOR, LIMIT
+from parley.http.requests import plain
 from parley.http.security_log import note
 
 
@@ -32,7 +33,7 @@ class OpaqueTokenViewSet(SigningViewSet):
 
     name = "Opaque tokens"
 
-    def get_permissions(self) -> list[Any]:
+    def get_permissions(self) -> Any:
         return [AllowAny()] if self.action == "create" else super().get_permissions()
 
     @operation(
@@ -50,7 +51,7 @@ class OpaqueTokenViewSet(SigningViewSet):
             most=settings.PARLEY.tokens,
             at=timezone.now(),
         )
-        note(request._request, "token_created", user_id=user.user_id, token_id=made[0].token_id)
+        note(plain(request), "token_created", user_id=user.user_id, token_id=made[0].token_id)
         return self.shown(NewlyMadeTokenSerializer, made, None, status.HTTP_201_CREATED)
 
     @operation(answers={200: page_of(TokenSerializer)}, takes=(LIMIT, CURSOR))
@@ -60,11 +61,11 @@ class OpaqueTokenViewSet(SigningViewSet):
             viewer=self.viewer, at=timezone.now(), position=self.position, size=self.size
         )
         write = TokenSerializer().to_representation
-        return Response(paging.page(found, write, request=request._request, scope=self.scope))
+        return Response(paging.page(found, write, request=plain(request), scope=self.scope))
 
     @operation(answers={204: None}, refuses=(TokenNotFound,))
     def destroy(self, request: Request, token_id: UUID) -> Response:
         """Revoke one of my tokens."""
         operations.revoke_token(viewer=self.viewer, token_id=token_id)
-        note(request._request, "token_revoked", user_id=self.viewer.user_id, token_id=token_id)
+        note(plain(request), "token_revoked", user_id=self.viewer.user_id, token_id=token_id)
         return Response(status=status.HTTP_204_NO_CONTENT)

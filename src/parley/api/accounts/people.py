@@ -44,6 +44,7 @@ from parley.api.serializers import UserSerializer
 from parley.http import paging, wire
 from parley.http.authentication import CHALLENGE
 from parley.http.parameters import CURSOR, LIMIT, Text
+from parley.http.requests import plain
 from parley.http.security_log import note
 from parley.http.signing_in import taking_password
 from parley.http.throttling import SignUpThrottle
@@ -80,7 +81,7 @@ class RegistrationViewSet(BaseViewSet):
     def create(self, request: Request) -> Response:
         """Sign up. Whoever does is a guest."""
         user = operations.sign_up(**self.body())
-        note(request._request, "sign_up", user_id=user.user_id)
+        note(plain(request), "sign_up", user_id=user.user_id)
         return self.shown(UserSerializer, queries.me(viewer=user), None, status.HTTP_201_CREATED)
 
 
@@ -91,7 +92,7 @@ class MeViewSet(BaseViewSet):
 
     def _taking_password(self) -> AbstractContextManager[None]:
         return taking_password(
-            self.request._request,
+            plain(self.request),
             account=str(self.viewer.user_id),
             user=self.viewer,
             door=self.request.path,
@@ -120,12 +121,14 @@ class MeViewSet(BaseViewSet):
         refuses=(WrongPassword, WeakPassword, ChangedMeanwhile),
     )
     def set_password(self, request: Request) -> Response:
-        """Change my password. Every sign-in, token and session of mine ends but the one that asks."""
+        """Change my password. All my sign-ins, tokens and sessions end but the one that asks."""
+        asking: Any = request.auth
+        body = self.body()
         with self._taking_password():
-            operations.change_password(user=self.viewer, keep=request.auth, **self.body())
-        if request.auth.proof == Proof.SESSION:
-            update_session_auth_hash(request._request, self.viewer)
-        note(request._request, "password_changed", user_id=self.viewer.user_id)
+            operations.change_password(user=self.viewer, keep=asking, **body)
+        if asking.proof == Proof.SESSION:
+            update_session_auth_hash(plain(request), self.viewer)
+        note(plain(request), "password_changed", user_id=self.viewer.user_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -141,14 +144,14 @@ class PeopleViewSet(BaseViewSet):
 
     @operation(answers={200: page_of(UserSerializer)}, takes=(SEARCH, LIMIT, CURSOR))
     def list(self, request: Request) -> Response:
-        """Everyone by username; with a search, those whose username, full name or last name begins so."""
+        """Everyone by username; with a search, those with a name that begins so."""
         found = queries.list_people(
             viewer=self.viewer,
             search=SEARCH.read(request.query_params),
             position=self.position,
             size=self.size,
         )
-        return Response(paging.page(found, wire.person, request=request._request, scope=self.scope))
+        return Response(paging.page(found, wire.person, request=plain(request), scope=self.scope))
 
     @operation(answers={200: UserSerializer}, refuses=(UserNotFound,))
     def retrieve(self, request: Request, user_id: UUID) -> Response:
@@ -162,12 +165,12 @@ class PeopleViewSet(BaseViewSet):
         refuses=(UserNotFound, NotAnAdmin, LastAdmin),
     )
     def partial_update(self, request: Request, user_id: UUID) -> Response:
-        """Change someone's role, or deactivate them, which ends all their credentials. For admins; audited."""
+        """Change someone's role, or whether they may sign in. For admins; audited."""
         user = queries.get_user(viewer=self.viewer, user_id=user_id)
         body = self.body()
         operations.change_person(actor=self.viewer, user=user, **body)
         note(
-            request._request,
+            plain(request),
             "person_changed",
             user_id=user_id,
             actor_id=self.viewer.user_id,

@@ -88,7 +88,9 @@ class PairSerializer(Shown):
 
 
 class RefreshedSerializer(Shown):
-    """A fresh access token; with ``PARLEY_REFRESH_ROTATION`` also the refresh token that replaces the one sent."""
+    """A fresh access token; with ``PARLEY_REFRESH_ROTATION`` also the refresh token that replaces
+    the one sent.
+    """
 
     access = serializers.CharField()
     refresh = serializers.CharField(required=False)

@@ -18,6 +18,7 @@ from parley.api.accounts.signing import SigningViewSet
 from parley.api.schema import operation
 from parley.api.serializers import UserSerializer
 from parley.http.authentication import SessionAuthentication
+from parley.http.requests import plain
 from parley.http.security_log import note
 
 
@@ -38,19 +39,19 @@ class SessionViewSet(SigningViewSet):
         """Who is signed in, and the CSRF token."""
         user = request.user
         person = queries.me(viewer=user) if isinstance(user, User) else None
-        return self.shown(SessionSerializer, (person, get_token(request._request)), None)
+        return self.shown(SessionSerializer, (person, get_token(plain(request))), None)
 
     @operation(body=CredentialsSerializer, answers={200: UserSerializer})
     def create(self, request: Request) -> Response:
         """Sign in. The session gets another key, and the CSRF token changes."""
         user = self.prove(self.body())
-        login(request._request, user)
+        login(plain(request), user)
         return self.shown(UserSerializer, queries.me(viewer=user), None)
 
     @operation(answers={204: None})
     def destroy(self, request: Request) -> Response:
         """Sign out."""
         if isinstance(request.user, User):
-            note(request._request, "sign_out", user_id=request.user.user_id, door=request.path)
-        logout(request._request)
+            note(plain(request), "sign_out", user_id=request.user.user_id, door=request.path)
+        logout(plain(request))
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -9,6 +9,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from parley.accounts.models import User
 from parley.api.bases import BaseViewSet
 from parley.http.authentication import CHALLENGE
+from parley.http.requests import plain
 from parley.http.signing_in import check_credentials
 
 
@@ -29,7 +30,7 @@ class SigningViewSet(BaseViewSet):
         :raises TooManyFailures: there were too many wrong ones.
         """
         found = check_credentials(
-            self.request._request,
+            plain(self.request),
             login=body["login"],
             password=body["password"],
             door=self.request.path,

@@ -23,15 +23,18 @@ from parley.api.accounts.serializers import (
 from parley.api.accounts.signing import SigningViewSet
 from parley.api.schema import operation
 from parley.http import refusals, tokens
+from parley.http.requests import plain
 from parley.http.security_log import note
 
 REFUSED = {400: OpenApiTypes.OBJECT, 401: PlainErrorSerializer, 429: PlainErrorSerializer}
 
 
 def plain_errors(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer an exception in REST framework's own words: field dicts, and ``{"detail", "code"}``."""
+    """Answer an exception in REST framework's own words: field dicts, and ``{"detail",
+    "code"}``.
+    """
     answer = refusals.as_api_exception(error)
-    refusals.report(error, answer, context["request"]._request)
+    refusals.report(error, answer, plain(context["request"]))
     return views.exception_handler(answer, context)
 
 
@@ -77,5 +80,5 @@ class TokenViewSet(SigningViewSet):
             user = tokens.end(self.body()["refresh"])
         except tokens.BadToken:
             raise InvalidToken from None
-        note(request._request, "sign_out", user_id=user.user_id, door=request.path)
+        note(plain(request), "sign_out", user_id=user.user_id, door=request.path)
         return Response({})
