@@ -10,14 +10,18 @@ from uuid import UUID
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import PermissionsMixin
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from knox.models import AbstractAuthToken, AuthTokenManager
 
 from parley.kernel.fields import ExactTextField
+from parley.kernel.hooks import Hook
 from parley.kernel.ids import new_id
 from parley.kernel.text import name_key
+
+# Called with each new user in the transaction that stores them, whoever creates them.
+user_created: Hook[User] = Hook()
 
 SEARCHED = 150  # as much of a name as a search looks at
 
@@ -129,13 +133,18 @@ class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-m
         self.is_staff = self.is_superuser = self.role == Role.ADMIN
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save, with the columns that follow from others."""
+        """Save, with the columns that follow from others; of a new user ``user_created`` tells."""
         self.follow()
         changed = kwargs.get("update_fields")
         if changed is not None:
             following = (self.FOLLOWING.get(name, set()) for name in changed)
             kwargs["update_fields"] = set(changed).union(*following)
-        super().save(*args, **kwargs)
+        if not self._state.adding:
+            super().save(*args, **kwargs)
+            return
+        with transaction.atomic(savepoint=False):
+            super().save(*args, **kwargs)
+            user_created(self)
 
     def set_password(self, raw_password: str | None) -> None:
         """Set another password; with the save everything ends that was opened with the old one."""

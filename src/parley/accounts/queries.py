@@ -173,3 +173,19 @@ def list_tokens(
         position=position,
         key=lambda token: (str(token.token_id),),
     )
+
+
+# --- the operator's walk over everyone; nobody is shown it
+
+
+def count_everyone() -> int:
+    """Return how many users there are, deactivated ones too."""
+    return User.objects.count()
+
+
+def list_everyone(*, after: UUID | None, size: int) -> list[UUID]:
+    """Return the ids of the next users in their order, which to a moment is that of creation."""
+    found = User.objects.order_by("user_id").values_list("user_id", flat=True)
+    if after is not None:
+        found = found.filter(user_id__gt=after)
+    return list(found[:size])

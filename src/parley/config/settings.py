@@ -37,6 +37,7 @@ INSTALLED_APPS = [
     "parley.conversations",
     "parley.messaging",
     "parley.api",
+    "parley.dialects",
     "parley.web",
     "parley.ops",
 ]
@@ -175,6 +176,12 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_HSTS_SECONDS = PARLEY.hsts_seconds
 X_FRAME_OPTIONS = "DENY"
+SILENCED_SYSTEM_CHECKS = [
+    "security.W004",  # PARLEY_HSTS_SECONDS is for whoever runs the HTTPS in front to decide
+    "security.W008",  # and so is the redirect to it
+    "security.W012",  # SecureCookies sees to the session's cookie
+    "security.W016",  # and to that of CSRF
+]
 
 LOGGING_CONFIG = "parley.config.logs.configure"
 LOGGING = {"level": PARLEY.log_level, "format": PARLEY.log_format, "access": PARLEY.access_log}

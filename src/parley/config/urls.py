@@ -23,6 +23,7 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("admin/", admin.site.urls),
+    path("", include("parley.dialects.urls")),
 ]
 
 handler400 = "parley.http.refusals.bad_request"

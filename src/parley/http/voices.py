@@ -20,7 +20,7 @@ def speak(paths: Iterable[str], voice: Voice) -> None:
 
 
 def voice_of(path: str) -> Voice | None:
-    """Return who words the errors at an address: the most exact path counts. Nobody: the shape is canonical."""
+    """Return who words the errors at an address, by its most exact path; else it is canonical."""
     parts = path.split("/")
     beginnings = ("/".join(parts[:n]) for n in range(len(parts), 1, -1))
     return next((_voices[each] for each in beginnings if each in _voices), None)

@@ -15,6 +15,9 @@ from parley.messaging.models import Flag, Mark, Message, flagged
 from parley.messaging.refusals import MessageNotFound
 from parley.messaging.seen import SeenMessage
 
+# So many conversations are named in one condition: SQLite refuses one with a thousand terms.
+MOST_TERMS = 200
+
 
 def see(
     viewer_id: UUID,
@@ -69,18 +72,25 @@ def is_read(seq: int, flags: int, watermark: int) -> bool:
 
 
 def _flags(viewer_id: UUID, messages: Sequence[Message]) -> dict[tuple[UUID, int], int]:
-    if not messages:
-        return {}
-    by_conversation: dict[UUID, list[int]] = {}
+    wanted: dict[tuple[UUID, UUID], list[int]] = {}
     for message in messages:
-        by_conversation.setdefault(message.conversation_id, []).append(message.seq)
-    wanted = Q()
-    for conversation_id, seqs in by_conversation.items():
-        wanted |= Q(conversation_id=conversation_id, seq__in=seqs)
-    found = Mark.objects.filter(wanted, user_id=viewer_id).values_list(
-        "conversation_id", "seq", "flags"
-    )
-    return {(conversation_id, seq): flags for conversation_id, seq, flags in found}
+        wanted.setdefault((viewer_id, message.conversation_id), []).append(message.seq)
+    return {(where, seq): flags for (_, where, seq), flags in flags_of(wanted).items()}
+
+
+def flags_of(
+    wanted: Mapping[tuple[UUID, UUID], Collection[int]],
+) -> dict[tuple[UUID, UUID, int], int]:
+    """Return the flags of marks by (user, conversation, seq); asked for by (user, conversation)."""
+    found: dict[tuple[UUID, UUID, int], int] = {}
+    asked = list(wanted.items())
+    for start in range(0, len(asked), MOST_TERMS):
+        terms = Q()
+        for (user_id, conversation_id), seqs in asked[start : start + MOST_TERMS]:
+            terms |= Q(user_id=user_id, conversation_id=conversation_id, seq__in=seqs)
+        rows = Mark.objects.filter(terms).values_list("user_id", "conversation_id", "seq", "flags")
+        found |= {(who, where, seq): flags for who, where, seq, flags in rows}
+    return found
 
 
 def _watermarks(viewer_id: UUID, messages: Sequence[Message]) -> dict[UUID, int]:

@@ -2,6 +2,7 @@
 
 from parley.messaging.operations.changing import edit_message, retract_message
 from parley.messaging.operations.reading import (
+    read_message,
     read_up_to,
     remove_message,
     set_delivered,
@@ -15,6 +16,7 @@ __all__ = [
     "Sent",
     "edit_message",
     "messages_sent",
+    "read_message",
     "read_up_to",
     "remove_message",
     "retract_message",

@@ -74,8 +74,18 @@ def set_message_read(*, viewer: User, message_id: UUID, read: bool) -> SeenMessa
     return see(viewer.user_id, [message])[0]
 
 
+def read_message(*, viewer: User, message_id: UUID) -> bool:
+    """Read one message; say whether it was this call that did, of several at once only one.
+
+    :raises MessageNotFound: it is not the viewer's to see.
+    """
+    message, _ = find_message(viewer=viewer, message_id=message_id)
+    return message.sender_id != viewer.user_id and _set_one_read(viewer, message, read=True)
+
+
 @in_transaction
-def _set_one_read(viewer: User, message: Message, *, read: bool) -> None:
+def _set_one_read(viewer: User, message: Message, *, read: bool) -> bool:
+    """Set the state of one message, and say whether it was another before."""
     entered = fence.enter()
     mine = _lock_own(viewer, message.conversation_id)
     above = message.seq > mine.watermark
@@ -87,6 +97,7 @@ def _set_one_read(viewer: User, message: Message, *, read: bool) -> None:
     if read:
         _close_run(mine, entered)
     _write(mine, entered, changed=changed or _place(mine) != before)
+    return changed
 
 
 @in_transaction

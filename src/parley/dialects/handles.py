@@ -1,0 +1,121 @@
+"""The numbers of users and messages: allotted once, global, in the order of creation if possible.
+
+They are allotted in the transaction that creates their user or message, while a dialect is mounted.
+What is older, or was loaded in bulk, gets its number from ``manage.py backfill_handles``, else when
+it is first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.core.management.color import no_style
+from django.db import connection
+
+from parley.accounts.models import User
+from parley.dialects.models import Handle, MessageHandle, UserHandle
+from parley.kernel.database import in_transaction
+from parley.messaging.models import Message
+
+LARGEST = 2**63 - 1
+
+
+def numbers_of_users(user_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Return the numbers of users; whoever has none gets one now."""
+    return _numbers(UserHandle, "user_id", user_ids)
+
+
+def numbers_of_messages(message_ids: Collection[UUID]) -> dict[UUID, int]:
+    """Return the numbers of messages; what has none gets one now, in the order given."""
+    return _numbers(MessageHandle, "message_id", message_ids)
+
+
+def user_of(number: int) -> UUID | None:
+    """Return the user of a number, if there is one."""
+    return _named(UserHandle, "user_id", number)
+
+
+def message_of(number: int) -> UUID | None:
+    """Return the message of a number, if there is one."""
+    return _named(MessageHandle, "message_id", number)
+
+
+# --- allotting
+
+
+def number_user(user: User) -> None:
+    """Allot a number to a new user, in the transaction that creates them."""
+    if settings.PARLEY.mounted_dialects():
+        _allot(UserHandle, "user_id", [user.user_id])
+
+
+def number_messages(messages: Sequence[Message]) -> None:
+    """Allot numbers to new messages in their order, in the transaction that writes them."""
+    if settings.PARLEY.mounted_dialects():
+        _allot(MessageHandle, "message_id", [message.message_id for message in messages])
+
+
+def keep_numbers_of_users(wanted: Mapping[UUID, int]) -> dict[UUID, int]:
+    """Give users the numbers they had elsewhere, if free; return the numbers they have then."""
+    return _keep(UserHandle, "user_id", wanted)
+
+
+def keep_numbers_of_messages(wanted: Mapping[UUID, int]) -> dict[UUID, int]:
+    """Give messages the numbers they had elsewhere, if free; return the numbers they have then.
+
+    Called before the messages are sent, in the same transaction, it decides their numbers.
+    """
+    return _keep(MessageHandle, "message_id", wanted)
+
+
+@in_transaction
+def _keep(model: type[Handle], key: str, wanted: Mapping[UUID, int]) -> dict[UUID, int]:
+    sane = {one: number for one, number in wanted.items() if 0 < number < LARGEST}
+    _manager(model).bulk_create(
+        [model(number=number, **{key: one}) for one, number in sane.items()], ignore_conflicts=True
+    )
+    # Where numbers come from a sequence, it has to learn of those that were given without it.
+    resets = connection.ops.sequence_reset_sql(no_style(), [model])
+    with connection.cursor() as cursor:
+        for statement in resets:
+            cursor.execute(statement)
+    return _numbers(model, key, wanted)
+
+
+def _allot(model: type[Handle], key: str, ids: Iterable[UUID]) -> None:
+    """Allot numbers by one insert; who has one keeps it."""
+    _manager(model).bulk_create([model(**{key: one}) for one in ids], ignore_conflicts=True)
+
+
+# --- looking up
+
+
+def _numbers(model: type[Handle], key: str, ids: Collection[UUID]) -> dict[UUID, int]:
+    found = _read(model, key, ids)
+    missing = [one for one in dict.fromkeys(ids) if one not in found]
+    if missing:
+        # Another request may be doing the same; what it allotted is read with ours.
+        _allot(model, key, missing)
+        found |= _read(model, key, missing)
+    return found
+
+
+def _read(model: type[Handle], key: str, ids: Collection[UUID]) -> dict[UUID, int]:
+    if not ids:
+        return {}
+    found = _manager(model).filter(**{f"{key}__in": set(ids)})
+    return dict(found.values_list(key, "number"))
+
+
+def _named(model: type[Handle], key: str, number: int) -> UUID | None:
+    if not 0 < number <= LARGEST:
+        return None
+    found: UUID | None = _manager(model).filter(pk=number).values_list(key, flat=True).first()
+    return found
+
+
+def _manager(model: type[Handle]) -> Any:
+    return model._default_manager  # noqa: SLF001 - the documented name for generic code

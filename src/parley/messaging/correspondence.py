@@ -1,0 +1,102 @@
+"""Messages as mail: to whom each one was, and whether that person has read it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Coalesce
+
+from parley.accounts.models import User
+from parley.conversations.models import Conversation, Participant
+from parley.messaging.models import Flag, Message
+from parley.messaging.seen import SeenMessage
+from parley.messaging.sight import flags_of
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """Whom a message was for, and whether they have read it."""
+
+    user_id: UUID
+    read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Other:
+    user_id: UUID
+    read_seq: int
+
+
+def addressees(*, viewer: User, messages: Sequence[SeenMessage]) -> dict[UUID, Addressee]:
+    """Return the addressee of each of the viewer's messages.
+
+    Of a message from someone else that is the viewer. Of one's own it is the other of a direct
+    conversation, in a group the first other participant, and oneself where there is nobody else.
+    Read is what another's receipt shows, and for the viewer their own state; what was retracted
+    asks for no reading.
+    """
+    own = [m for m in messages if m.sender_id == viewer.user_id]
+    others = _first_others(viewer.user_id, {m.conversation_id for m in own})
+    marked = _marked_read(own, others)
+    found: dict[UUID, Addressee] = {}
+    for message in messages:
+        other = others.get(message.conversation_id) if message.sender_id == viewer.user_id else None
+        if other is None:
+            found[message.message_id] = Addressee(viewer.user_id, _is_read(message))
+        else:
+            read = message.seq <= other.read_seq or message.message_id in marked
+            found[message.message_id] = Addressee(other.user_id, read)
+    return found
+
+
+def _is_read(message: SeenMessage) -> bool:
+    return message.read or message.retracted_at is not None
+
+
+def _first_others(viewer_id: UUID, conversation_ids: Collection[UUID]) -> dict[UUID, _Other]:
+    """Return the longest-standing other participant; where all others left, one of those."""
+    if not conversation_ids:
+        return {}
+    there = Participant.objects.filter(conversation_id=OuterRef("conversation_id"))
+    others = there.exclude(user_id=viewer_id).order_by("joined_at", "user_id").values("user_id")
+    other_id = Coalesce(Subquery(others.filter(left_at=None)[:1]), Subquery(others[:1]))
+    read_seq = Subquery(there.filter(user_id=OuterRef("other_id")).values("read_seq")[:1])
+    rows = (
+        Conversation.objects.filter(conversation_id__in=conversation_ids)
+        .annotate(other_id=other_id)
+        .filter(other_id__isnull=False)
+        .annotate(other_read_seq=read_seq)
+        .values_list("conversation_id", "other_id", "other_read_seq")
+    )
+    return {where: _Other(who, read_seq) for where, who, read_seq in rows}
+
+
+def _marked_read(own: Sequence[SeenMessage], others: dict[UUID, _Other]) -> set[UUID]:
+    """Return those of the messages that their addressee has read out of order."""
+    open_: dict[tuple[UUID, UUID, int], UUID] = {}
+    wanted: dict[tuple[UUID, UUID], list[int]] = {}
+    for message in own:
+        other = others.get(message.conversation_id)
+        if other is not None and message.seq > other.read_seq:
+            open_[other.user_id, message.conversation_id, message.seq] = message.message_id
+            wanted.setdefault((other.user_id, message.conversation_id), []).append(message.seq)
+    return {open_[key] for key, flags in flags_of(wanted).items() if flags & Flag.READ}
+
+
+# --- the operator's walk over everything; nobody is shown it
+
+
+def count_everything() -> int:
+    """Return how many messages there are."""
+    return Message.objects.count()
+
+
+def list_everything(*, after: UUID | None, size: int) -> list[Message]:
+    """Return the next messages in the order of their ids, which to a moment is that of creation."""
+    found = Message.objects.order_by("message_id").only("message_id", "sent_at", "seq")
+    if after is not None:
+        found = found.filter(message_id__gt=after)
+    return list(found[:size])
