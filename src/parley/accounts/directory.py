@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from parley.accounts.models import SEARCHED, User, search_key
 from parley.accounts.people import COLUMNS, Person, shown_to
 from parley.kernel.paging import Page, Position
@@ -82,12 +84,16 @@ class Search:
             return {}
         return {f"{key}__gte": self.prefix, f"{key}__lt": self.prefix + LAST}
 
-    def read(self, piece: Range, size: int) -> list[Row]:
-        # "IN (true)" and not "= true", which Django writes in a way that SQLite finds no index for.
+    def rows(self, piece: Range) -> QuerySet[User, tuple[Any, ...]]:
+        """Return the query that reads a range in the direction of the walk."""
+        # "IN (true)" and not "= true", which Django writes in a way that SQLite has no index for.
         found = User.objects.filter(is_active__in=[True], **piece.filters)
         order = (KEYS[piece.place], "user_id")
-        rows = found.order_by(*(f"-{name}" if self.backward else name for name in order))
-        return [_row(columns, piece.place) for columns in rows.values_list(*COLUMNS, *KEYS)[:size]]
+        ordered = found.order_by(*(f"-{name}" if self.backward else name for name in order))
+        return ordered.values_list(*COLUMNS, *KEYS)
+
+    def read(self, piece: Range, size: int) -> list[Row]:
+        return [_row(columns, piece.place) for columns in self.rows(piece)[:size]]
 
     def was_shown(self, row: Row) -> bool:
         """Whether an earlier range has this person too."""
