@@ -20,7 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 from uvicorn import Config, Server
 from uvicorn.supervisors import Multiprocess
 
-from parley.conversations import fence
+from parley.conversations import epochs, fence
 
 APPLICATION = "parley.config.asgi:application"
 BACKLOG = 4096  # as many as the kernel allows: everyone reconnects at once after a restart
@@ -88,7 +88,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def prepare_database(*, verbosity: int) -> None:
-    """Bring the database's tables up to date, and test that it keeps the locks we rely on.
+    """Bring the tables up to date, test the locks that we rely on, and begin an epoch.
 
     :raises CommandError: it cannot be reached or written, or does not keep them.
     """
@@ -98,6 +98,7 @@ def prepare_database(*, verbosity: int) -> None:
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             call_command("migrate", interactive=False, verbosity=verbosity)
         fence.self_test()
+        epochs.begin()
     except (DatabaseError, InterfaceError) as error:
         reason = str(error).partition("\n")[0]
         raise CommandError(f"The database ({described()}) cannot be used: {reason}") from None
