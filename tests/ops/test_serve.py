@@ -12,6 +12,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from django.db import connection
+
+from parley.conversations.models import Epoch
+from parley.ops.management.commands.serve import prepare_database
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60
@@ -134,6 +138,18 @@ class TestServe:
 
         assert "PostgreSQL at 127.0.0.1:1, talk" in said
         assert "hunter2" not in said
+
+
+@pytest.mark.databases
+@pytest.mark.django_db(transaction=True)
+class TestPrepareDatabase:
+    def test_begins_an_epoch_for_good(self):
+        before = Epoch.objects.count()
+
+        prepare_database(verbosity=0)
+
+        assert not connection.in_atomic_block
+        assert Epoch.objects.count() > before
 
 
 class TestManage:

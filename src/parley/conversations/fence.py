@@ -227,14 +227,14 @@ def self_test() -> None:
 def _locks_are_kept() -> bool:
     """Whether what one connection holds shared can be shared by another, but not taken from it."""
     own, other = connections["default"], connections.create_connection("default")
-    try:
-        with transaction.atomic():
-            g = enter().g
-            connections["default"] = other
+    with transaction.atomic():
+        g = enter().g
+        connections["default"] = other
+        try:
             with transaction.atomic():
                 kept = try_shared(g) and not try_exclusive(g)
             with transaction.atomic():
                 return kept and not try_exclusive(g)
-    finally:
-        connections["default"] = own
-        other.close()
+        finally:  # before our own transaction ends, which would else be looked for on the other
+            connections["default"] = own
+            other.close()
