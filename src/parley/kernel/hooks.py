@@ -22,6 +22,10 @@ class Hook(Generic[T]):
     def leave(self, called: Callable[[T], None]) -> None:
         self._callables.remove(called)
 
+    @property
+    def is_joined(self) -> bool:
+        return bool(self._callables)
+
     def __call__(self, subject: T) -> None:
         for called in self._callables:
             called(subject)

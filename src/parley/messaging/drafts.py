@@ -47,13 +47,18 @@ class Draft:
         object.__setattr__(self, "message_id", ids.new_id(shard=self._shard()))
 
     def _group_id(self) -> UUID | None:
-        if self.conversation_id is not None or len(self.others) < 2:  # noqa: PLR2004 - two others make a group
+        if self.conversation_id is not None or len(self.others) < 2:
             return None
         return ids.group_id(self.sender_id, self.client_id) if self.client_id else ids.new_id()
 
     def _shard(self) -> int:
         known = self.conversation_id or self.new_group_id
         return ids.shard_of(known or ids.direct_conversation_id(self.direct_key))
+
+    @property
+    def where(self) -> UUID | bytes:
+        """What names the conversation it goes into: an id, or the key of a pair."""
+        return self.conversation_id or self.new_group_id or self.direct_key
 
     @property
     def direct_key(self) -> bytes:
@@ -81,6 +86,12 @@ class Draft:
             encoded = text.encode()
             digest.update(len(encoded).to_bytes(8) + encoded)
         digest.update(self.reply_to.bytes if self.reply_to else b"")
-        if self.new_group_id:
-            digest.update(b"".join(sorted(person.bytes for person in self.others)))
+        digest.update(self.named)
         return digest.digest()
+
+    @property
+    def named(self) -> bytes:
+        """Who is named as part of the content: the others of a new group."""
+        return (
+            b"".join(sorted(person.bytes for person in self.others)) if self.new_group_id else b""
+        )

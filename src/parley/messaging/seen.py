@@ -31,6 +31,14 @@ class SeenMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that is stored, and whether this call stored it; a retry meets the first one."""
+
+    message: SeenMessage
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SeenConversation:
     """``messages`` are the newest in ascending ``seq`` (in sync: those that changed, by revision)."""
 

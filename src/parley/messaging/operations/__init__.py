@@ -10,7 +10,8 @@ from parley.messaging.operations.reading import (
     set_message_starred,
     unread_from,
 )
-from parley.messaging.operations.sending import Sent, messages_sent, send, send_many
+from parley.messaging.operations.sending import messages_sent, send, send_many
+from parley.messaging.seen import Sent
 
 __all__ = [
     "Sent",

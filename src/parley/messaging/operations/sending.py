@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -29,22 +29,15 @@ from parley.kernel.errors import Invalid, Refusal, Unavailable
 from parley.kernel.hooks import Hook
 from parley.messaging.drafts import Draft
 from parley.messaging.models import Message
+from parley.messaging.operations import one_trip
 from parley.messaging.refusals import ClientIdReused, UnknownReply
-from parley.messaging.seen import SeenMessage
+from parley.messaging.seen import SeenMessage, Sent
 from parley.messaging.sight import see
 
 INSTANT = timedelta(microseconds=1)
 
 # Called with the new messages in the transaction that writes them.
 messages_sent: Hook[Sequence[Message]] = Hook()
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A message that is stored, and whether this call stored it; a retry meets the first one."""
-
-    message: SeenMessage
-    is_new: bool
 
 
 def send(draft: Draft) -> Sent:
@@ -59,10 +52,11 @@ def send(draft: Draft) -> Sent:
 
 
 def send_many(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
-    """Send messages in one transaction, and answer for each draft in its place; a refused one harms no other.
+    """Send messages together, and answer for each draft in its place; a refused one harms no other.
 
-    What decides, in this order: a known client id (the first message, or ``ClientIdReused``), a conversation
-    that is unknown or not the sender's (``ConversationNotFound``), ``Blocked``, ``UnknownReply``.
+    What decides, in this order: a known client id (the first message, or ``ClientIdReused``), a
+    conversation that is unknown or not the sender's (``ConversationNotFound``), ``Blocked``,
+    ``UnknownReply``. On PostgreSQL it is one call of a database function (``one_trip``).
     """
     results: dict[int, Sent | Refusal] = {}
     for place, draft in enumerate(drafts):
@@ -77,7 +71,7 @@ def send_many(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
 
 
 def _write_surely(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
-    """Write a batch; where the outcome is unknown, the same batch with the same ids again on a fresh connection."""
+    """Write a batch; after an unknown outcome again, with the same ids on a fresh connection."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _write(drafts)
@@ -101,8 +95,72 @@ def _bisect(drafts: Sequence[Draft], error: DataError) -> list[Sent | Refusal]:
     return _write_surely(drafts[:middle]) + _write_surely(drafts[middle:])
 
 
-@in_transaction
 def _write(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
+    if connection.vendor != "postgresql":
+        return _write_portably(drafts)
+    # One conversation that someone else has locked must not stall the others; alone, it may wait.
+    unique = list({draft.message_id: draft for draft in drafts}.values())
+    alone = len(unique) == 1 or connection.in_atomic_block
+    answers = _write_in_one_trip(unique, waiting=alone)
+    if len(unique) == len(drafts):
+        return answers
+    return _repeat(drafts, dict(zip((d.message_id for d in unique), answers, strict=True)))
+
+
+def _repeat(drafts: Sequence[Draft], by_id: Mapping[UUID, Sent | Refusal]) -> list[Sent | Refusal]:
+    """Answer for a draft that stands in a batch more than once; it is new the first time."""
+    told: set[UUID] = set()
+    answers: list[Sent | Refusal] = []
+    for draft in drafts:
+        answer = by_id[draft.message_id]
+        if isinstance(answer, Sent) and draft.message_id in told:
+            answer = Sent(answer.message, is_new=False)
+        told.add(draft.message_id)
+        answers.append(answer)
+    return answers
+
+
+# --- by the database's own function ---------------------------------------------------------------
+
+
+def _write_in_one_trip(drafts: Sequence[Draft], *, waiting: bool) -> list[Sent | Refusal]:
+    """Write a batch by the database function; what that leaves undone goes through by itself."""
+    found = _call(drafts, waiting=waiting)
+    if found.portable:
+        left = _write_portably([drafts[place] for place in found.portable])
+        found.results.update(zip(found.portable, left, strict=True))
+    stuck: dict[object, list[int]] = {}
+    for place in found.stuck:
+        stuck.setdefault(drafts[place].where, []).append(place)
+    for places in stuck.values():
+        left = _wait_and_write([drafts[place] for place in places])
+        found.results.update(zip(places, left, strict=True))
+    return [found.results[place] for place in range(len(drafts))]
+
+
+def _wait_and_write(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
+    """Write the drafts of one conversation once its lock is free; if it is not, say so for them."""
+    try:
+        return _write_in_one_trip(drafts, waiting=True)
+    except Unavailable as busy:
+        return [busy] * len(drafts)
+
+
+@in_transaction
+def _call(drafts: Sequence[Draft], *, waiting: bool) -> one_trip.Outcome:
+    with connection.cursor() as cursor:
+        cursor.execute(one_trip.CALL, one_trip.parameters(drafts, waiting=waiting))
+        found = one_trip.read(drafts, cursor.fetchall(), want_new=messages_sent.is_joined)
+    if found.new:
+        messages_sent(found.new)
+    return found
+
+
+# --- by the ORM, on every database ----------------------------------------------------------------
+
+
+@in_transaction
+def _write_portably(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
     entered = fence.enter()
     batch = _Batch(entered, drafts)
     batch.find_conversations()
@@ -116,7 +174,7 @@ def _write(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
 
 @dataclass(slots=True)
 class _Batch:
-    """One transaction's drafts: first the locks, then what the locks protect is read, then everything is written."""
+    """One transaction's drafts: first the locks, then what they protect is read, then written."""
 
     entered: Entered
     drafts: Sequence[Draft]
@@ -125,7 +183,7 @@ class _Batch:
     conversations: dict[UUID, Conversation] = field(default_factory=dict)
     participants: dict[tuple[UUID, UUID], Participant] = field(default_factory=dict)
     blocks: set[tuple[UUID, UUID]] = field(default_factory=set)
-    repliable: set[tuple[UUID, UUID]] = field(default_factory=set)
+    repliable: set[tuple[UUID, UUID, UUID]] = field(default_factory=set)
     by_client_id: dict[tuple[UUID, UUID, str], Message] = field(default_factory=dict)
     by_message_id: dict[UUID, Message] = field(default_factory=dict)
     stored: dict[int, Message] = field(default_factory=dict)
@@ -134,7 +192,7 @@ class _Batch:
     # --- before the locks
 
     def find_conversations(self) -> None:
-        """Settle where each draft goes; pairs and groups that are new are created here, in the pairs' order."""
+        """Settle where each draft goes; new pairs and groups are made here, in the pairs' order."""
         by_people: list[tuple[bytes, int]] = []
         for place, draft in enumerate(self.drafts):
             if draft.conversation_id is not None:
@@ -230,12 +288,12 @@ class _Batch:
             ):
                 for (where, who), participant in self.participants.items():
                     if where == conversation_id and seq > participant.visible_after:
-                        self.repliable.add((who, message_id))
+                        self.repliable.add((where, who, message_id))
 
     # --- one draft
 
     def decide(self, place: int, draft: Draft) -> None:
-        """Settle what becomes of one draft: stored before, refused, or numbered as a new message."""
+        """Settle what becomes of one draft: stored before, refused, or numbered as a new one."""
         conversation_id = self.conversation_ids[place]
         try:
             known = self._known(draft, conversation_id)
@@ -262,7 +320,7 @@ class _Batch:
         return found
 
     def _admit(self, draft: Draft, conversation: Conversation) -> None:
-        """Refuse who may not write here. Whoever writes to a person finds a conversation that they had hidden."""
+        """Refuse who may not write here; whoever writes to a person finds what they had hidden."""
         mine = self.participants.get((conversation.conversation_id, draft.sender_id))
         hidden = mine is not None and mine.left_at is not None and draft.conversation_id is not None
         if mine is None or hidden:
@@ -271,8 +329,10 @@ class _Batch:
             for where, who in self.participants:
                 if where == conversation.conversation_id and (who, draft.sender_id) in self.blocks:
                     raise Blocked
-        if draft.reply_to is not None and (draft.sender_id, draft.reply_to) not in self.repliable:
-            raise UnknownReply(attr="reply_to")
+        if draft.reply_to is not None:
+            reply = (conversation.conversation_id, draft.sender_id, draft.reply_to)
+            if reply not in self.repliable:
+                raise UnknownReply(attr="reply_to")
 
     def _number(self, draft: Draft, conversation: Conversation) -> Message:
         conversation.last_seq += 1
@@ -355,5 +415,5 @@ class _Batch:
 
 
 def _next_instant(now: datetime, previous: datetime) -> datetime:
-    """Return the database's clock, but always after the previous message: clocks jump, conversations do not."""
+    """Return the database's clock, but always after the previous message, for clocks jump."""
     return max(now, previous + INSTANT)

@@ -1,0 +1,186 @@
+"""Sending on PostgreSQL: one call of the database function ``parley_send``, whoever makes it.
+
+What goes in and what its answer means; the connection is the caller's. Drafts to people whose
+conversation is not there yet, or was hidden by one of them, are rare: they are left to the portable
+way, and so is their meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from parley.conversations.operations import Blocked, ConversationNotFound
+from parley.kernel.errors import Refusal
+from parley.messaging.drafts import Draft
+from parley.messaging.models import Flag, Message
+from parley.messaging.refusals import ClientIdReused, UnknownReply
+from parley.messaging.seen import SeenMessage, Sent
+
+CALL = """
+SELECT * FROM parley_send(
+    %s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::uuid[],
+    %s::bytea[], %s)
+"""
+REFUSALS: dict[str, Callable[[], Refusal]] = {
+    "reused": lambda: ClientIdReused(attr="client_id"),
+    "nowhere": lambda: ConversationNotFound(attr="conversation"),
+    "blocked": Blocked,
+    "no_reply": lambda: UnknownReply(attr="reply_to"),
+}
+
+
+class Row(NamedTuple):
+    """What the function says of one draft; from ``message_id`` on: of a message known before."""
+
+    place: int
+    outcome: str
+    conversation_id: UUID
+    seq: int
+    revision: int
+    sent_at: datetime
+    gen: int
+    fingerprint: bytes | None
+    twin: int | None
+    message_id: UUID
+    sender_id: UUID
+    subject: str
+    message_body: str
+    client_id: str | None
+    reply_to: UUID | None
+    edited_at: datetime | None
+    retracted_at: datetime | None
+    flags: int | None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a batch, by the places of its drafts."""
+
+    results: dict[int, Sent | Refusal] = field(default_factory=dict)
+    new: list[Message] = field(default_factory=list)
+    # Left undone: their conversation is locked by someone else; or they are for the portable way.
+    stuck: list[int] = field(default_factory=list)
+    portable: list[int] = field(default_factory=list)
+
+
+def parameters(drafts: Sequence[Draft], *, waiting: bool) -> list[Any]:
+    """Return what ``CALL`` takes; ``waiting`` for locked conversations, or passing them over."""
+    wheres = [draft.conversation_id or draft.new_group_id for draft in drafts]
+    return [
+        [draft.message_id for draft in drafts],
+        wheres,
+        [
+            draft.direct_key.hex() if not where else None
+            for draft, where in zip(drafts, wheres, strict=True)
+        ],
+        [draft.sender_id for draft in drafts],
+        [draft.subject for draft in drafts],
+        [draft.message_body for draft in drafts],
+        [draft.client_id for draft in drafts],
+        [draft.reply_to for draft in drafts],
+        [draft.named for draft in drafts],
+        waiting,
+    ]
+
+
+def read(drafts: Sequence[Draft], rows: Iterable[Sequence[Any]], *, want_new: bool) -> Outcome:
+    """Return what the function's rows say; with ``want_new`` the new messages too, for hooks."""
+    found = Outcome()
+    groups = {draft.new_group_id for draft in drafts if draft.new_group_id}
+    stored: dict[int, SeenMessage] = {}
+    for row in sorted((Row(*each) for each in rows), key=lambda row: row.place):
+        place, draft = row.place - 1, drafts[row.place - 1]
+        if row.outcome == "new":
+            stored[place] = _fresh(draft, row)
+            if want_new:
+                found.new.append(_message(draft, row))
+        elif row.outcome == "known":
+            stored[place] = _known(draft, row)
+        elif row.outcome == "twin" and row.twin is not None:
+            stored[place] = stored[row.twin - 1]
+        elif row.outcome == "stuck":
+            found.stuck.append(place)
+        elif row.outcome == "hidden" or _may_be_made(draft, row, groups):
+            found.portable.append(place)
+        else:
+            found.results[place] = REFUSALS[row.outcome]()
+    found.results.update(_answers(drafts, stored))
+    return found
+
+
+def _answers(drafts: Sequence[Draft], stored: Mapping[int, SeenMessage]) -> dict[int, Sent]:
+    """Tell each message once as new, to the first draft that it answers.
+
+    That holds in a batch that is tried again, too, whose drafts may all be stored.
+    """
+    untold = {draft.message_id for draft in drafts}
+    answers: dict[int, Sent] = {}
+    for place, message in stored.items():
+        answers[place] = Sent(message, is_new=message.message_id in untold)
+        untold.discard(message.message_id)
+    return answers
+
+
+def _may_be_made(draft: Draft, row: Row, groups: set[UUID]) -> bool:
+    """Whether the conversation that was not found is one that this batch brings into being."""
+    made = draft.conversation_id is None or draft.conversation_id in groups
+    return row.outcome == "nowhere" and made
+
+
+def _fresh(draft: Draft, row: Row) -> SeenMessage:
+    return SeenMessage(
+        message_id=draft.message_id,
+        conversation_id=row.conversation_id,
+        sender_id=draft.sender_id,
+        seq=row.seq,
+        revision=row.revision,
+        subject=draft.subject,
+        message_body=draft.message_body,
+        sent_at=row.sent_at,
+        client_id=draft.client_id,
+        reply_to=draft.reply_to,
+        edited_at=None,
+        retracted_at=None,
+        read=True,
+        starred=False,
+    )
+
+
+def _known(draft: Draft, row: Row) -> SeenMessage:
+    return SeenMessage(
+        message_id=row.message_id,
+        conversation_id=row.conversation_id,
+        sender_id=row.sender_id,
+        seq=row.seq,
+        revision=row.revision,
+        subject=row.subject,
+        message_body=row.message_body,
+        sent_at=row.sent_at,
+        client_id=row.client_id,
+        reply_to=row.reply_to,
+        edited_at=row.edited_at,
+        retracted_at=row.retracted_at,
+        read=row.sender_id == draft.sender_id,
+        starred=bool((row.flags or 0) & Flag.STARRED),
+    )
+
+
+def _message(draft: Draft, row: Row) -> Message:
+    return Message(
+        message_id=draft.message_id,
+        conversation_id=row.conversation_id,
+        sender_id=draft.sender_id,
+        seq=row.seq,
+        revision=row.revision,
+        gen=row.gen,
+        subject=draft.subject,
+        message_body=draft.message_body,
+        sent_at=row.sent_at,
+        client_id=draft.client_id,
+        fingerprint=row.fingerprint,
+        reply_to=draft.reply_to,
+    )
