@@ -1,6 +1,7 @@
 """The ASGI application."""
 
 import os
+from typing import cast
 
 from django.core.asgi import get_asgi_application
 
@@ -9,6 +10,6 @@ django_application = get_asgi_application()
 
 from django.conf import settings  # noqa: E402 - Django is set up above
 
-from parley.http.guard import Guard  # noqa: E402
+from parley.http.guard import Application, Guard  # noqa: E402
 
-application = Guard(django_application, body_limit=settings.PARLEY.body_limit)
+application = Guard(cast(Application, django_application), body_limit=settings.PARLEY.body_limit)
