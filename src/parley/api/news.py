@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import close_old_connections
+from django.db import connection
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -88,7 +88,8 @@ def listen(viewer: User, *, cursor: str | None, limit: int, wait: int) -> News:
         return found
     with _place() as has_place:
         while has_place and is_empty(found) and time.monotonic() < deadline:
-            close_old_connections()
+            if not connection.in_atomic_block:
+                connection.close()
             time.sleep(min(STEP_S, max(0, deadline - time.monotonic())))
             found = sync(viewer=viewer, cursor=found.cursor, limit=limit)
     return found

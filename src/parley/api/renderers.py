@@ -15,7 +15,6 @@ class BrowsableAPIRenderer(renderers.BrowsableAPIRenderer):
     """The browsable API: forms to create and send; to change something, its JSON as it is."""
 
     template = "api/browse.html"
-    code_style = None  # type: ignore[assignment]  # the template draws none
 
     def get_rendered_html_form(
         self, data: Any, view: APIView, method: str, request: Request

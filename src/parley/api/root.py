@@ -23,6 +23,9 @@ from rest_framework.views import APIView
 from parley.api.fields import LONGEST_NAME
 
 PLACES = (
+    "register",
+    "token",
+    "session",
     "users",
     "conversations",
     "messages",
@@ -47,7 +50,13 @@ class RootView(APIView):
     permission_classes = (AllowAny,)
     name = "Parley API"
 
-    @extend_schema(operation_id="root", request=None, responses={200: OpenApiTypes.OBJECT}, auth=[])
+    @extend_schema(
+        operation_id="root",
+        tags=["api"],
+        request=None,
+        responses={200: OpenApiTypes.OBJECT},
+        auth=[],
+    )
     def get(self, request: Request) -> Response:
         """The main addresses."""
         return Response({name: reverse(f"api:{name}", request=request) for name in PLACES})

@@ -6,6 +6,7 @@ schema.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -250,7 +251,13 @@ class NewsSerializer(Shown):
 
 
 class BodySerializer(Serializer[Any]):
-    """A request's body. Fields that it does not know are not looked at."""
+    """A request's body, or an object in one. Fields that it does not know are not looked at."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, Mapping):
+            raise serializers.ValidationError(["Expected an object."], "invalid")
+        found: dict[str, Any] = super().to_internal_value(data)
+        return found
 
 
 class MessageBodySerializer(BodySerializer):
