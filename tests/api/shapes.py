@@ -1,20 +1,25 @@
 """The canonical shapes: each object's keys, in order."""
 
-USER = "user_id username first_name last_name email phone_number role created_at".split()
-MESSAGE = (
+
+def keys(text):
+    return text.split()
+
+
+USER = keys("user_id username first_name last_name email phone_number role created_at")
+MESSAGE = keys(
     "message_id sender message_body sent_at conversation subject seq revision client_id reply_to "
     "edited_at retracted_at read starred"
-).split()
-PLACE = "member_role read_seq delivered_seq joined_at".split()
+)
+PLACE = keys("member_role read_seq delivered_seq joined_at")
 PARTICIPANT = USER + PLACE
-ME = "member_role read_seq watermark muted_until archived_at pinned_at".split()
-CONVERSATION = (
+ME = keys("member_role read_seq watermark muted_until archived_at pinned_at")
+CONVERSATION = keys(
     "conversation_id participants created_at messages kind title last_seq revision changed_at "
     "participant_count unread_count unread_capped last_message me"
-).split()
-PAGE = "next previous results".split()
-READ_STATE = "read_seq watermark unread_count".split()
-NEWS = "conversations marks removed left cursor more".split()
+)
+PAGE = keys("next previous results")
+READ_STATE = keys("read_seq watermark unread_count")
+NEWS = keys("conversations marks removed left cursor more")
 INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
 
 
