@@ -105,9 +105,7 @@ class TestListPeople:
         steps, found = 0, []
         while page.next:
             with django_assert_max_num_queries(directory.MOST_READS):
-                page = queries.list_people(
-                    viewer=viewer, search="ada", position=page.next, size=2
-                )
+                page = queries.list_people(viewer=viewer, search="ada", position=page.next, size=2)
             steps += 1
             found += [person.username for person in page.items]
 
@@ -168,7 +166,7 @@ class TestAnySearch(TestCase):
 
 
 def _matches(user: User, prefix: str) -> bool:
-    keys = (user.username_key, user.full_name_key, user.last_name_key)
+    keys = (user.by_username, user.by_full_name, user.by_last_name)
     return any(key.startswith(prefix) for key in keys)
 
 

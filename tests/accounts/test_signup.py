@@ -49,7 +49,9 @@ class TestSignUp:
 
         assert set(User.objects.values_list("email", "phone_number")) == {(None, None)}
 
-    @pytest.mark.parametrize("name", ["Grüße", "山田たろう", "김철수", "Вера", "ნინო", "علي", "o_o-1.a+b"])
+    @pytest.mark.parametrize(
+        "name", ["Grüße", "山田たろう", "김철수", "Вера", "ნინო", "علي", "o_o-1.a+b"]
+    )
     def test_speaks_many_scripts(self, name):
         assert sign_up(name).username == name
 

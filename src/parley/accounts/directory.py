@@ -18,7 +18,7 @@ from parley.accounts.people import COLUMNS, Person, shown_to
 from parley.kernel.paging import Page, Position
 from parley.kernel.text import check_text
 
-KEYS = ("username_key", "full_name_key", "last_name_key")
+KEYS = ("by_username", "by_full_name", "by_last_name")
 LAST = "\U0010ffff"
 # So many ranges are read for a page at most; one that ends for it still says where to go on.
 MOST_READS = 8
@@ -80,15 +80,17 @@ class Search:
         return [Range(place, self._bounds(KEYS[place])) for place in ordered]
 
     def _bounds(self, key: str) -> Filters:
+        # At least the empty text: who is deactivated has none.
         if not self.prefix:
-            return {}
+            return {f"{key}__gte": ""}
         return {f"{key}__gte": self.prefix, f"{key}__lt": self.prefix + LAST}
 
     def rows(self, piece: Range) -> QuerySet[User, tuple[Any, ...]]:
         """Return the query that reads a range in the direction of the walk."""
-        # "IN (true)" and not "= true", which Django writes in a way that SQLite has no index for.
-        found = User.objects.filter(is_active__in=[True], **piece.filters)
-        order = (KEYS[piece.place], "user_id")
+        key = KEYS[piece.place]
+        # Among equal keys the key orders nothing, and MariaDB would sort for it.
+        order = ["user_id"] if key in piece.filters else [key, "user_id"]
+        found = User.objects.filter(**piece.filters)
         ordered = found.order_by(*(f"-{name}" if self.backward else name for name in order))
         return ordered.values_list(*COLUMNS, *KEYS)
 
