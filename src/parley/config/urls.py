@@ -6,8 +6,8 @@ from django.contrib import admin
 from django.urls import include, path
 
 from parley.api.root import SignInView, SignOutView, SwaggerView
+from parley.config.front import front
 from parley.ops import health
-from parley.web.views import start
 
 SIGNING_IN = [
     path("login/", SignInView.as_view(), name="login"),
@@ -15,7 +15,7 @@ SIGNING_IN = [
 ]
 
 urlpatterns = [
-    path("", start, name="start"),
+    path("", front, name="start"),
     path("api/", include("parley.api.urls")),
     # REST framework's pages look for these names.
     path("api-auth/", include((SIGNING_IN, "rest_framework"))),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 from django.http import HttpRequest
-from rest_framework import parsers, renderers
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, NotFound, ParseError
 from rest_framework.exceptions import PermissionDenied as Forbidden
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.parsers import BaseParser
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.throttling import BaseThrottle
@@ -27,6 +29,7 @@ from parley.http.authentication import (
 )
 from parley.http.parsers import FormParser, JSONParser, MultiPartParser
 from parley.http.refusals import as_api_exception, headers_of, report
+from parley.http.requests import plain
 from parley.http.throttling import RequestThrottle
 from parley.http.voices import Voice
 from parley.kernel.paging import Position
@@ -36,6 +39,15 @@ RenderNo = Callable[[Problem], Json]
 
 COMPACT = (",", ":")
 SPACED = (", ", ": ")
+
+
+class Worded(APIException):
+    """An answer that the dialect has worded already: its status and body."""
+
+    def __init__(self, status: int, body: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.status_code = status
+        self.body = body
 
 
 class LoudJSONParser(JSONParser):
@@ -54,7 +66,7 @@ class LoudJSONParser(JSONParser):
             raise ParseError(f"JSON parse error - {reason}") from error
 
 
-class SpacedJSONRenderer(renderers.JSONRenderer):
+class SpacedJSONRenderer(JSONRenderer):
     """JSON as Django's ``JsonResponse`` writes it: ASCII, with spaces after ``,`` and ``:``."""
 
     compact = False
@@ -64,17 +76,21 @@ class SpacedJSONRenderer(renderers.JSONRenderer):
 class Door(APIView):
     """A view of a dialect. Whoever is refused anything hears of it in the dialect's shape."""
 
-    render_no: ClassVar[RenderNo]
-    authentication_classes = (BearerAuthentication, TokenAuthentication, SessionAuthentication)
-    permission_classes = (IsAuthenticated,)
-    throttle_classes: ClassVar[Iterable[type[BaseThrottle]]] = (RequestThrottle,)
-    parser_classes: ClassVar[Iterable[type[parsers.BaseParser]]] = (
-        LoudJSONParser,
-        FormParser,
-        MultiPartParser,
+    authentication_classes: Sequence[type[BaseAuthentication]] = (
+        BearerAuthentication,
+        TokenAuthentication,
+        SessionAuthentication,
     )
-    renderer_classes = (renderers.JSONRenderer,)
+    permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated,)
+    throttle_classes: Sequence[type[BaseThrottle]] = (RequestThrottle,)
+    parser_classes: Sequence[type[BaseParser]] = (LoudJSONParser, FormParser, MultiPartParser)
+    renderer_classes: Sequence[type[BaseRenderer]] = (JSONRenderer,)
     schema = None
+
+    @staticmethod
+    def render_no(no: Problem) -> Json:
+        """Return the body of an error, in the words of the dialect that it is a view of."""
+        raise NotImplementedError
 
     @property
     def viewer(self) -> User:
@@ -96,10 +112,10 @@ class Door(APIView):
         return self._answer
 
     def _answer(self, error: Exception, context: Json) -> Response:
-        answer = as_api_exception(error)
-        request: Any = self.request
-        report(error, answer, getattr(request, "_request", request))
-        body = type(self).render_no(problem_of(answer))
+        answer: Any = as_api_exception(error)
+        report(error, answer, plain(self.request))
+        is_worded = isinstance(answer, Worded)
+        body = answer.body if is_worded else self.render_no(problem_of(answer))
         return Response(body, status=answer.status_code, headers=headers_of(answer))
 
     def finalize_response(
@@ -109,6 +125,15 @@ class Door(APIView):
         found = super().finalize_response(request, response, *args, **kwargs)
         found.headers["Cache-Control"] = "no-store"
         return found
+
+    @property
+    def sent(self) -> Mapping[str, Any]:
+        """The fields of the request's body.
+
+        :raises ParseError: there are none in it.
+        """
+        found: Any = self.request.data
+        return cast(Mapping[str, Any], found)
 
     # --- pages
 
@@ -123,7 +148,7 @@ class Door(APIView):
         """Return the header (RFC 8288) that leads from a bare list to what came before, if any."""
         if older is None:
             return {}
-        request: HttpRequest = self.request._request  # noqa: SLF001 - Django's own within it
+        request = plain(self.request)
         # Only the cursor is kept of the query: there may be credentials in it.
         cursor = paging.write_cursor(older, scope=scope)
         address = request.build_absolute_uri(request.path)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.core.management.color import no_style
 from django.db import connection
 
 from parley.accounts.models import User
@@ -21,6 +20,10 @@ from parley.kernel.database import in_transaction
 from parley.messaging.models import Message
 
 LARGEST = 2**63 - 1
+PASS_SQL = """
+SELECT setval(sequence, GREATEST(%s, COALESCE(pg_sequence_last_value(sequence), 1)))
+  FROM (SELECT pg_get_serial_sequence(%s, 'number')::regclass AS sequence) AS its
+"""
 
 
 def numbers_of_users(user_ids: Collection[UUID]) -> dict[UUID, int]:
@@ -71,18 +74,41 @@ def keep_numbers_of_messages(wanted: Mapping[UUID, int]) -> dict[UUID, int]:
     return _keep(MessageHandle, "message_id", wanted)
 
 
+def reserve_users(largest: int) -> None:
+    """Let the numbers of new users begin past this one; those before it can still be kept."""
+    _reserve(UserHandle, "user_id", largest)
+
+
+def reserve_messages(largest: int) -> None:
+    """Let the numbers of new messages begin past this one; those before it can still be kept."""
+    _reserve(MessageHandle, "message_id", largest)
+
+
 @in_transaction
 def _keep(model: type[Handle], key: str, wanted: Mapping[UUID, int]) -> dict[UUID, int]:
     sane = {one: number for one, number in wanted.items() if 0 < number < LARGEST}
-    _manager(model).bulk_create(
-        [model(number=number, **{key: one}) for one, number in sane.items()], ignore_conflicts=True
-    )
-    # Where numbers come from a sequence, it has to learn of those that were given without it.
-    resets = connection.ops.sequence_reset_sql(no_style(), [model])
-    with connection.cursor() as cursor:
-        for statement in resets:
-            cursor.execute(statement)
+    handles = [model(number=number, **{key: one}) for one, number in sane.items()]
+    _manager(model).bulk_create(handles, ignore_conflicts=True)
+    _pass(model, max(sane.values(), default=0))
     return _numbers(model, key, wanted)
+
+
+@in_transaction
+def _reserve(model: type[Handle], key: str, largest: int) -> None:
+    if not 0 < largest < LARGEST:
+        return
+    # Where the largest number ever given counts, it is enough to have given it.
+    standing = model(number=largest, **{key: uuid4()})
+    _manager(model).bulk_create([standing], ignore_conflicts=True)
+    _pass(model, largest)
+    _manager(model).filter(**{key: getattr(standing, key)}).delete()
+
+
+def _pass(model: type[Handle], number: int) -> None:
+    """Have the sequence continue past a number that it did not give itself, where it is one."""
+    if connection.vendor == "postgresql" and number > 0:
+        with connection.cursor() as cursor:
+            cursor.execute(PASS_SQL, [number, model._meta.db_table])  # noqa: SLF001 - documented
 
 
 def _allot(model: type[Handle], key: str, ids: Iterable[UUID]) -> None:

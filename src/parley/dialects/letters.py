@@ -12,6 +12,7 @@ from uuid import UUID
 
 from parley.accounts import queries as accounts
 from parley.accounts.models import User
+from parley.accounts.queries import UnknownPerson
 from parley.dialects import handles
 from parley.kernel.errors import Invalid, NotFound
 from parley.kernel.paging import Position
@@ -142,6 +143,15 @@ def remove_letter(viewer: User, number: int) -> None:
         operations.remove_message(viewer=viewer, message_id=_message_of(number))
     except MessageNotFound:
         raise LetterNotFound from None
+
+
+def find_receiver_named(username: str) -> UUID | None:
+    """Return the active user of a username, if there is one."""
+    try:
+        # Usernames have no @; by address nobody is found here.
+        return None if "@" in username else accounts.find_recipient(name=username)
+    except UnknownPerson:
+        return None
 
 
 def write_letter(sender: User, *, receiver_id: UUID, subject: str, body: str) -> Letter:

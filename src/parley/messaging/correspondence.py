@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Subquery, UUIDField
 from django.db.models.functions import Coalesce
 
 from parley.accounts.models import User
@@ -62,7 +62,9 @@ def _first_others(viewer_id: UUID, conversation_ids: Collection[UUID]) -> dict[U
         return {}
     there = Participant.objects.filter(conversation_id=OuterRef("conversation_id"))
     others = there.exclude(user_id=viewer_id).order_by("joined_at", "user_id").values("user_id")
-    other_id = Coalesce(Subquery(others.filter(left_at=None)[:1]), Subquery(others[:1]))
+    other_id = Coalesce(
+        Subquery(others.filter(left_at=None)[:1]), Subquery(others[:1]), output_field=UUIDField()
+    )
     read_seq = Subquery(there.filter(user_id=OuterRef("other_id")).values("read_seq")[:1])
     rows = (
         Conversation.objects.filter(conversation_id__in=conversation_ids)
