@@ -9,6 +9,7 @@ from django.contrib.auth.hashers import make_password
 from rest_framework.test import APIClient
 
 from parley.accounts.models import Role, User
+from parley.http import throttling
 
 PASSWORD = "a lamp in the corner"
 
@@ -26,6 +27,12 @@ def redis_url() -> str:
     """Return the address of the Redis that ``tests/run.py`` found or started."""
     url = os.environ.get("PARLEY_TEST_REDIS")
     return url or pytest.skip("Redis is not here: PARLEY_TEST_REDIS names one")
+
+
+@pytest.fixture(autouse=True)
+def counters():
+    """Begin each test with nothing counted: no rate is used up by another one."""
+    throttling.forget_all()
 
 
 @cache

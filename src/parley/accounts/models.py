@@ -113,15 +113,15 @@ class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-m
             models.UniqueConstraint(fields=["email_key"], name="user_email_once"),
         ]
         indexes = [
-            # The three ranges that a search for people walks. Nothing stands before the key: MariaDB
-            # would look up that alone, and read on through everyone.
+            # The three ranges that a search for people walks. Nothing stands before the key:
+            # MariaDB would look up that alone, and read on through everyone.
             models.Index(fields=["by_username", "user_id"], name="user_by_username"),
             models.Index(fields=["by_full_name", "user_id"], name="user_by_full_name"),
             models.Index(fields=["by_last_name", "user_id"], name="user_by_last_name"),
         ]
 
     def __str__(self) -> str:
-        return self.username
+        return str(self.username)
 
     def follow(self) -> None:
         """Set what follows from other columns: keys from names, Django's flags from the role."""
@@ -170,7 +170,8 @@ class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-m
         """Bind sessions to the stamp, where Django binds them to the hash of the password."""
         salt = "parley.accounts.session"
         mac = salted_hmac(salt, self.security_stamp, secret=secret, algorithm="sha256")
-        return str(mac.hexdigest())
+        digest: str = mac.hexdigest()
+        return digest
 
 
 class SignIn(models.Model):

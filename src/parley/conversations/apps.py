@@ -7,6 +7,7 @@ class ConversationsConfig(AppConfig):
 
     def ready(self) -> None:
         """Tell accounts who shares a conversation with whom."""
+        # ruff: noqa: PLC0415 - the models come first
         from parley.accounts.people import acquaintances
         from parley.conversations.acquaintance import sharing_with
 
