@@ -47,7 +47,7 @@ class Draft:
         object.__setattr__(self, "message_id", ids.new_id(shard=self._shard()))
 
     def _group_id(self) -> UUID | None:
-        if self.conversation_id is not None or len(self.others) < 2:
+        if self.conversation_id is not None or len(self.others) < 2:  # noqa: PLR2004 - a group
             return None
         return ids.group_id(self.sender_id, self.client_id) if self.client_id else ids.new_id()
 

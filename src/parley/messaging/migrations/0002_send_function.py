@@ -70,16 +70,10 @@ BEGIN
     END IF;
 
     RETURN QUERY
-    WITH talk AS MATERIALIZED (
-        SELECT c.conversation_id, c.kind, c.last_seq, c.revision,
-               greatest(c.gen, g) AS gen, greatest(at, c.active_at + interval '1 microsecond') AS at,
-               c.kind = 'direct' AND EXISTS (
-                   SELECT FROM conversations_participant o
-                    WHERE o.conversation_id = c.conversation_id AND o.left_at IS NOT NULL) AS is_hidden
-          FROM conversations_conversation c
-         WHERE c.conversation_id = ANY (held)),
-    draft AS MATERIALIZED (
+    WITH draft AS MATERIALIZED (
         SELECT t.*,
+               -- "held" is sorted: a search by halves keeps a batch linear.
+               held[width_bucket(t.conversation_id, held)] = t.conversation_id AS is_held,
                CASE WHEN t.client_id IS NOT NULL THEN sha256(
                    uuid_send(t.conversation_id)
                    || int8send(octet_length(convert_to(t.subject, 'UTF8'))::bigint)
@@ -88,22 +82,24 @@ BEGIN
                    || convert_to(t.body, 'UTF8')
                    || coalesce(uuid_send(t.reply_to), '')
                    || t.named) END AS fingerprint
-          FROM unnest(message_ids, wheres, direct_keys, sender_ids, subjects, bodies, client_ids, replies, named)
-               WITH ORDINALITY AS t (message_id, conversation_id, direct_key, sender_id, subject, body, client_id,
-                                     reply_to, named, place)),
+          FROM unnest(message_ids, wheres, sender_ids, subjects, bodies, client_ids, replies, named)
+               WITH ORDINALITY AS t (message_id, conversation_id, sender_id, subject, body, client_id, reply_to,
+                                     named, place)),
     judged AS MATERIALIZED (
         SELECT d.*, coalesce(again.message_id, first.message_id) AS known_id,
+               c.last_seq, c.revision, greatest(c.gen, g) AS gen,
+               greatest(at, c.active_at + interval '1 microsecond') AS at,
                CASE
                WHEN again.message_id IS NOT NULL THEN 'known'
                WHEN first.message_id IS NOT NULL THEN
                    CASE WHEN first.fingerprint = d.fingerprint THEN 'known' ELSE 'reused' END
-               WHEN talk.conversation_id IS NULL THEN
-                   CASE WHEN EXISTS (SELECT FROM conversations_conversation c
-                                      WHERE c.conversation_id = d.conversation_id)
-                        THEN 'stuck' ELSE 'nowhere' END
-               WHEN talk.is_hidden THEN 'hidden'
+               WHEN c.conversation_id IS NULL THEN 'nowhere'
+               WHEN d.is_held IS NOT TRUE THEN 'stuck'
+               WHEN c.kind = 'direct' AND EXISTS (
+                   SELECT FROM conversations_participant o
+                    WHERE o.conversation_id = d.conversation_id AND o.left_at IS NOT NULL) THEN 'hidden'
                WHEN mine.user_id IS NULL OR mine.left_at IS NOT NULL THEN 'nowhere'
-               WHEN talk.kind = 'direct' AND EXISTS (
+               WHEN c.kind = 'direct' AND EXISTS (
                    SELECT FROM conversations_participant o
                      JOIN conversations_block b ON b.blocker_id = o.user_id AND b.blocked_id = d.sender_id
                     WHERE o.conversation_id = d.conversation_id) THEN 'blocked'
@@ -113,54 +109,58 @@ BEGIN
                       AND r.seq > mine.visible_after) THEN 'no_reply'
                ELSE 'new' END AS verdict
           FROM draft d
-          LEFT JOIN talk ON talk.conversation_id = d.conversation_id
+          LEFT JOIN conversations_conversation c ON c.conversation_id = d.conversation_id
           LEFT JOIN messaging_message again ON again.message_id = d.message_id
           LEFT JOIN messaging_message first
             ON first.conversation_id = d.conversation_id AND first.sender_id = d.sender_id
            AND first.client_id = d.client_id
           LEFT JOIN conversations_participant mine
             ON mine.user_id = d.sender_id AND mine.conversation_id = d.conversation_id),
-    twinned AS MATERIALIZED (
-        SELECT j.*, CASE WHEN j.client_id IS NOT NULL THEN
-                   min(j.place) FILTER (WHERE j.verdict = 'new') OVER (
-                       PARTITION BY j.conversation_id, j.sender_id, j.client_id COLLATE "C") END AS winner
-          FROM judged j),
-    settled AS MATERIALIZED (
-        SELECT t.*, CASE
-               WHEN t.verdict IN ('new', 'nowhere', 'blocked', 'no_reply') AND t.winner < t.place THEN
-                   CASE WHEN w.fingerprint = t.fingerprint THEN 'twin' ELSE 'reused' END
-               ELSE t.verdict END AS outcome
-          FROM twinned t LEFT JOIN twinned w ON w.place = t.winner),
+    -- Of the drafts that bear one client id, the first that may be written is.
+    paired AS (
+        SELECT j.*, first_value(j.place) OVER twins AS winner, first_value(j.verdict) OVER twins AS winning,
+               first_value(j.fingerprint) OVER twins AS winning_fingerprint
+          FROM judged j
+        WINDOW twins AS (PARTITION BY j.conversation_id, j.sender_id, j.client_id COLLATE "C"
+                         ORDER BY j.verdict <> 'new', j.place)),
+    settled AS (
+        SELECT p.*, CASE
+               WHEN p.client_id IS NOT NULL AND p.winning = 'new' AND p.winner < p.place
+                    AND p.verdict IN ('new', 'nowhere', 'blocked', 'no_reply') THEN
+                   CASE WHEN p.winning_fingerprint = p.fingerprint THEN 'twin' ELSE 'reused' END
+               ELSE p.verdict END AS outcome
+          FROM paired p),
     numbered AS MATERIALIZED (
-        SELECT s.*, talk.last_seq + s.rank AS seq, talk.revision + s.rank AS revision, talk.gen,
-               talk.at + (s.rank - 1) * interval '1 microsecond' AS sent_at
-          FROM (SELECT s.*, row_number() OVER (PARTITION BY s.conversation_id ORDER BY s.place) AS rank
-                  FROM settled s WHERE s.outcome = 'new') AS s
-          JOIN talk ON talk.conversation_id = s.conversation_id),
+        SELECT s.*, count(*) FILTER (WHERE s.outcome = 'new') OVER (
+                   PARTITION BY s.conversation_id ORDER BY s.place) AS rank
+          FROM settled s),
+    fresh AS MATERIALIZED (
+        SELECT n.*, n.last_seq + n.rank AS new_seq, n.revision + n.rank AS new_revision,
+               n.at + (n.rank - 1) * interval '1 microsecond' AS new_at
+          FROM numbered n),
     written AS (
         INSERT INTO messaging_message (
             message_id, conversation_id, sender_id, seq, revision, gen, subject, message_body, sent_at, client_id,
             fingerprint, reply_to)
-        SELECT n.message_id, n.conversation_id, n.sender_id, n.seq, n.revision, n.gen, n.subject, n.body, n.sent_at,
-               n.client_id, n.fingerprint, n.reply_to
-          FROM numbered n),
+        SELECT n.message_id, n.conversation_id, n.sender_id, n.new_seq, n.new_revision, n.gen, n.subject, n.body,
+               n.new_at, n.client_id, n.fingerprint, n.reply_to
+          FROM fresh n WHERE n.outcome = 'new'),
     raised AS (
         UPDATE conversations_conversation c
-           SET last_seq = n.seq, revision = n.revision, gen = n.gen, active_gen = n.gen, active_at = n.sent_at,
-               changed_at = n.sent_at
-          FROM (SELECT n.conversation_id, max(n.seq) AS seq, max(n.revision) AS revision, max(n.gen) AS gen,
-                       max(n.sent_at) AS sent_at
-                  FROM numbered n GROUP BY n.conversation_id) AS n
+           SET last_seq = n.seq, revision = n.revision, gen = n.gen, active_gen = n.gen, active_at = n.at,
+               changed_at = n.at
+          FROM (SELECT n.conversation_id, max(n.new_seq) AS seq, max(n.new_revision) AS revision,
+                       max(n.gen) AS gen, max(n.new_at) AS at
+                  FROM fresh n WHERE n.outcome = 'new' GROUP BY n.conversation_id) AS n
          WHERE c.conversation_id = n.conversation_id)
-    SELECT s.place, s.outcome, coalesce(m.conversation_id, s.conversation_id), coalesce(m.seq, n.seq),
-           coalesce(m.revision, n.revision), coalesce(m.sent_at, n.sent_at), n.gen, n.fingerprint,
-           s.winner, m.message_id, m.sender_id, m.subject::text, m.message_body, m.client_id::text, m.reply_to,
+    SELECT n.place, n.outcome, coalesce(m.conversation_id, n.conversation_id), coalesce(m.seq, n.new_seq),
+           coalesce(m.revision, n.new_revision), coalesce(m.sent_at, n.new_at), n.gen, n.fingerprint, n.winner,
+           m.message_id, m.sender_id, m.subject::text, m.message_body, m.client_id::text, m.reply_to,
            m.edited_at, m.retracted_at, k.flags
-      FROM settled s
-      LEFT JOIN numbered n ON n.place = s.place
-      LEFT JOIN messaging_message m ON m.message_id = s.known_id AND s.outcome = 'known'
+      FROM fresh n
+      LEFT JOIN messaging_message m ON m.message_id = n.known_id AND n.outcome = 'known'
       LEFT JOIN messaging_mark k
-        ON k.user_id = s.sender_id AND k.conversation_id = m.conversation_id AND k.seq = m.seq;
+        ON k.user_id = n.sender_id AND k.conversation_id = m.conversation_id AND k.seq = m.seq;
 END
 $$
 """
