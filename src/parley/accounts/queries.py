@@ -17,6 +17,7 @@ from parley.kernel.paging import Page, Position
 from parley.kernel.text import is_storable, name_key
 
 __all__ = [
+    "count_people",
     "existing",
     "find_account",
     "find_recipient",
@@ -88,6 +89,11 @@ def existing(*, user_ids: Collection[UUID]) -> set[UUID]:
     """Return those of the ids that are active users'."""
     found = User.objects.filter(user_id__in=set(user_ids), is_active=True)
     return set(found.values_list("user_id", flat=True))
+
+
+def count_people(*, most: int) -> int:
+    """Return how many active users there are; from ``most`` on it means "at least"."""
+    return User.objects.filter(is_active__in=[True]).order_by()[:most].count()
 
 
 def find_recipient(*, name: str) -> UUID:

@@ -15,6 +15,7 @@ from parley.conversations.seen import Me, SeenParticipant
 from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
 from parley.messaging.boxes import list_messages
+from parley.messaging.counting import count_messages
 from parley.messaging.models import Flag, Mark, Message, flagged
 from parley.messaging.receipts import list_receipts
 from parley.messaging.seen import SeenConversation, SeenMessage
@@ -24,6 +25,7 @@ from parley.messaging.unread import (
     LIST_CAP,
     SCAN,
     count_unread,
+    count_unread_exactly,
     recount_unread,
     start,
     unread_counts,
@@ -32,7 +34,9 @@ from parley.messaging.unread import (
 __all__ = [
     "CAP",
     "LIST_CAP",
+    "count_messages",
     "count_unread",
+    "count_unread_exactly",
     "find_message",
     "get_conversation",
     "get_message",
