@@ -9,7 +9,7 @@ server that it was recorded from.
     [[step]]
     do = "POST /write/?a=b"       # method and address
     as = "ada"                    # who; each has a cookie jar, the stranger without it too
-    send = '{"receiver": <ben>}'  # the body as it is sent; `type` says what it is, JSON if not given
+    as = "ada"                    # who; each has a cookie jar, strangers have theirs
     headers = { X-CSRFToken = "…" }
     says = 201                    # the status
     hears = '{"id":<int:first>}'  # the exact body, byte for byte; "" is an empty one
@@ -17,7 +17,7 @@ server that it was recorded from.
 
 In what is sent a <name> stands for a value known by then: a person's number <ada>, username
 <ada.name>, e-mail address <ada.email>, their <password>, what an earlier step has captured, <host>
-(where the server is), <long> (one character more than a message may have) and <huge> (one byte
+(where the server is), <subject256>, <long> (one character more than a message may have) and <huge> (one byte
 more than any body may have). In what is heard <int>, <iso-us>
 (an instant in UTC, microseconds), <iso-ms>, <hex40>, <jwt>, <csrf> and <any> stand for what cannot
 be known; <int:first> captures it as <first>. A cookie `x` is captured by `cookies = {x = "name"}`.

@@ -16,6 +16,7 @@ def test_dialect_answers_as_written(path, person, live_server, settings):
         "lt": "<",
         "password": PASSWORD,
         "host": live_server.url,
+        "subject256": "s" * 256,
         "long": "x" * (settings.PARLEY.message_length + 1),
         "huge": "x" * (settings.PARLEY.body_limit + 1),
     }

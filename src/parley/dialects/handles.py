@@ -20,7 +20,7 @@ from parley.kernel.database import in_transaction
 from parley.messaging.models import Message
 
 LARGEST = 2**63 - 1
-PASS_SQL = """
+MOVE_ON_SQL = """
 SELECT setval(sequence, GREATEST(%s, COALESCE(pg_sequence_last_value(sequence), 1)))
   FROM (SELECT pg_get_serial_sequence(%s, 'number')::regclass AS sequence) AS its
 """
@@ -108,7 +108,7 @@ def _pass(model: type[Handle], number: int) -> None:
     """Have the sequence continue past a number that it did not give itself, where it is one."""
     if connection.vendor == "postgresql" and number > 0:
         with connection.cursor() as cursor:
-            cursor.execute(PASS_SQL, [number, model._meta.db_table])  # noqa: SLF001 - documented
+            cursor.execute(MOVE_ON_SQL, [number, model._meta.db_table])  # noqa: SLF001 - documented
 
 
 def _allot(model: type[Handle], key: str, ids: Iterable[UUID]) -> None:
