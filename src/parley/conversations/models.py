@@ -24,8 +24,8 @@ class MemberRole(models.TextChoices):
 class Conversation(models.Model):
     """Two people or many. Whoever changes it or its messages holds this row's lock.
 
-    ``last_seq`` numbers messages, ``revision`` every change; ``gen`` is the generation of the last change,
-    ``active_gen`` and ``active_at`` those of the last message (else of the creation).
+    ``last_seq`` numbers messages, ``revision`` every change; ``gen`` is the generation of the last
+    change, ``active_gen`` and ``active_at`` those of the last message (else of the creation).
     """
 
     conversation_id: models.UUIDField[UUID, UUID] = models.UUIDField(primary_key=True)
@@ -69,7 +69,8 @@ class Participant(models.Model):
     """One person in one conversation: membership, and how far they have read.
 
     ``read_seq`` is the receipt that others see and only rises; ``watermark`` is the person's own.
-    ``version`` counts the person's own changes; ``archived_seq`` is where the conversation stood when archived.
+    ``version`` counts the person's own changes; ``archived_seq`` is where the conversation stood
+    when archived.
     """
 
     pk = models.CompositePrimaryKey("user_id", "conversation_id")

@@ -1,7 +1,7 @@
 """What changes conversations: creating, joining, leaving, blocking.
 
-Lock order everywhere: fence → direct pair or block → conversations in the database's order → participants →
-messages → marks. Never a conversation after a participant.
+Lock order everywhere: fence → direct pair or block → conversations in the database's order →
+participants → messages → marks. Never a conversation after a participant.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 from parley.accounts import queries as accounts
 from parley.accounts.models import User
 from parley.conversations import fence
+from parley.conversations.events import Event, Type, tell
 from parley.conversations.fence import Entered
 from parley.conversations.models import Block, Conversation, Kind, MemberRole, Participant
 from parley.conversations.seen import SeenParticipant
@@ -27,7 +28,8 @@ from parley.kernel.text import check_text
 LONGEST_TITLE = 255
 MOST_NAMED = 10_000
 
-# Someone is in a group again that they had left: what they did to its messages must not count as unread.
+# Someone is in a group again that they had left: what they did to its messages must not count as
+# unread.
 rejoined: Hook[Participant] = Hook()
 
 
@@ -75,7 +77,7 @@ class NotOneself(Invalid):
     message = "You cannot block yourself."
 
 
-# --- creating ---------------------------------------------------------------------------------------------------
+# --- creating -------------------------------------------------------------------------------------
 
 
 def create_conversation(
@@ -85,7 +87,8 @@ def create_conversation(
     kind: str | None = None,
     title: str = "",
 ) -> tuple[UUID, bool]:
-    """Create a conversation and return its id, and whether it is new; a pair has one direct conversation.
+    """Create a conversation and return its id, and whether it is new; a pair has one direct
+    conversation.
 
     :raises UnknownParticipant: someone named is not an active user.
     :raises KindMismatch: direct, yet with a title or more than two people.
@@ -173,12 +176,14 @@ def _add(
         ],
         batch_size=1_000,
     )
+    tell(Event(Type.CREATED, conversation_id, revision=0, user_ids=tuple(members)))
 
 
 def ensure_direct(one: UUID, other: UUID, *, entered: Entered) -> tuple[UUID, bool]:
     """Return the id of a pair's direct conversation, and whether this transaction created it.
 
-    Creation locks the other person's row, as blocking does: whoever comes second sees what the first did.
+    Creation locks the other person's row, as blocking does: whoever comes second sees what the
+    first did.
 
     :raises Blocked: it is new, and the other person has blocked the one who opens it.
     """
@@ -228,7 +233,7 @@ def _open_direct(creator_id: UUID, other_id: UUID) -> tuple[UUID, bool]:
     return conversation_id, is_new
 
 
-# --- locking and stamping ---------------------------------------------------------------------------------------
+# --- locking and stamping -------------------------------------------------------------------------
 
 
 def lock_conversations(conversation_ids: Collection[UUID]) -> dict[UUID, Conversation]:
@@ -249,11 +254,18 @@ def lock_one(conversation_id: UUID) -> Conversation:
 
 
 def stamp(conversation: Conversation, entered: Entered, *fields: str) -> None:
-    """Give a locked conversation its next revision, and write it with the fields that the caller changed."""
+    """Give a locked conversation its next revision, and write it with the fields that the caller
+    changed.
+    """
     conversation.revision += 1
     conversation.gen = max(conversation.gen, entered.g)
     conversation.changed_at = max(conversation.changed_at, entered.now)
     conversation.save(update_fields=["revision", "gen", "changed_at", *fields])
+
+
+def _of(conversation: Conversation, about: Type, *user_ids: UUID) -> Event:
+    """The event of a locked conversation's latest change."""
+    return Event(about, conversation.conversation_id, conversation.revision, user_ids)
 
 
 def stamp_own(participant: Participant, entered: Entered, *fields: str) -> None:
@@ -284,13 +296,14 @@ def bring_back(participant: Participant, conversation: Conversation, entered: En
     participant.joined_gen = entered.g
     participant.joined_revision = conversation.revision
     stamp_own(participant, entered, "left_at", "joined_gen", "joined_revision")
+    tell(_of(conversation, Type.CREATED, participant.user_id))
 
 
 def is_blocked(*, blocker_id: UUID, blocked_id: UUID) -> bool:
     return Block.objects.filter(blocker_id=blocker_id, blocked_id=blocked_id).exists()
 
 
-# --- groups -----------------------------------------------------------------------------------------------------
+# --- groups ---------------------------------------------------------------------------------------
 
 
 def _lock_as_member(actor: User, conversation_id: UUID) -> tuple[Conversation, Participant]:
@@ -321,7 +334,8 @@ def change_conversation(
     title: str | None = None,
     participant_ids: Sequence[UUID] | None = None,
 ) -> None:
-    """Rename a group, or make its participants exactly these and the actor; ``None`` leaves as it is.
+    """Rename a group, or make its participants exactly these and the actor; ``None`` leaves as it
+    is.
 
     :raises NotAnOwner: the actor does not own it.
     :raises UnknownParticipant: someone named is not an active user.
@@ -333,6 +347,7 @@ def change_conversation(
             check_text(title, attr="title", longest=LONGEST_TITLE)
         conversation.title = title
         stamp(conversation, entered, "title")
+        tell(_of(conversation, Type.CHANGED))
     if participant_ids is not None:
         _set_members(conversation, actor.user_id, participant_ids, entered)
 
@@ -395,6 +410,7 @@ def _join(
         if participant.user_id in known:
             participant.save(update_fields=fields)
             rejoined(participant)
+    tell(_of(conversation, Type.JOINED, *coming))
     return joined
 
 
@@ -442,6 +458,7 @@ def set_member_role(
     theirs.save(update_fields=["member_role"])
     conversation.members_rev += 1
     stamp(conversation, entered, "members_rev")
+    tell(_of(conversation, Type.CHANGED))
     return see_participant(theirs)
 
 
@@ -497,6 +514,7 @@ def _part(conversation: Conversation, leaving: Sequence[Participant], entered: E
         conversation.members_rev += 1
         conversation.member_count -= len(leaving)
         stamp(conversation, entered, "members_rev", "member_count")
+    tell(_of(conversation, Type.LEFT, *(participant.user_id for participant in leaving)))
 
 
 def _hide(conversation: Conversation, participant: Participant, entered: Entered) -> None:
@@ -525,7 +543,7 @@ def see_participant(participant: Participant) -> SeenParticipant:
     )
 
 
-# --- one's own side ---------------------------------------------------------------------------------------------
+# --- one's own side -------------------------------------------------------------------------------
 
 
 @in_transaction
@@ -548,9 +566,10 @@ def set_own(*, viewer: User, conversation_id: UUID, **changes: datetime | None) 
     if "archived_at" in changes:
         mine.archived_seq = last_seq if changes["archived_at"] else None
     stamp_own(mine, entered, "muted_until", "archived_at", "archived_seq", "pinned_at")
+    tell(Event(Type.OWN, conversation_id, user_ids=(viewer.user_id,)))
 
 
-# --- blocks -----------------------------------------------------------------------------------------------------
+# --- blocks ---------------------------------------------------------------------------------------
 
 
 def _other(blocker: User, user_id: UUID) -> UUID:
@@ -569,7 +588,8 @@ def block(*, blocker: User, user_id: UUID) -> None:
     """
     blocked_id = _other(blocker, user_id)
     entered = fence.enter()
-    # Whoever opens a new conversation with the blocker locks this row too; whoever writes in a standing one
+    # Whoever opens a new conversation with the blocker locks this row too; whoever writes in a
+    # standing one
     # locks that conversation. Either way one of the two sees what the other did.
     locked(User.objects.filter(user_id=blocker.user_id)).first()
     standing = find_direct(ids.direct_key(blocker.user_id, blocked_id))

@@ -39,7 +39,7 @@ def get_participation(*, viewer: User, conversation_id: UUID) -> Participant:
 
 
 def members(conversation: Conversation) -> QuerySet[Participant]:
-    """Those who are in it, longest-standing first. Hiding a direct conversation does not leave it."""
+    """Those in it, longest-standing first. Hiding a direct conversation does not leave it."""
     found = conversation.participants.order_by("joined_at", "user_id")
     return found if conversation.kind == Kind.DIRECT else found.filter(left_at=None)
 
@@ -75,7 +75,9 @@ def _from_joined(found: QuerySet[Participant], position: Position | None) -> Que
 def nested_participants(
     conversations: Collection[Conversation],
 ) -> dict[UUID, list[SeenParticipant]]:
-    """Return the first 50 participants of each conversation: one query for all the small ones, one for the large."""
+    """Return the first 50 participants of each conversation: one query for all the small ones, one
+    for the large.
+    """
     nested: dict[UUID, list[SeenParticipant]] = {c.conversation_id: [] for c in conversations}
     small = [c for c in conversations if c.member_count <= MOST_NESTED]
     for row in _members_of_all(small) if small else ():

@@ -10,6 +10,7 @@ from parley.accounts import audit
 from parley.accounts.models import Role, User
 from parley.conversations import fence
 from parley.conversations import operations as conversations
+from parley.conversations.events import Event, Type, tell
 from parley.conversations.fence import Entered
 from parley.conversations.models import Conversation, MemberRole, Participant
 from parley.kernel.database import in_transaction
@@ -99,3 +100,12 @@ def _change(conversation: Conversation, message: Message, entered: Entered, *fie
     message.revision = conversation.revision
     message.gen = conversation.gen
     message.save(update_fields=["revision", "gen", *fields])
+    tell(
+        Event(
+            Type.MESSAGES,
+            message.conversation_id,
+            message.revision,
+            message_id=message.message_id,
+            seq=message.seq,
+        )
+    )

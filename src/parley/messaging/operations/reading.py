@@ -1,6 +1,7 @@
 """Reading, keeping unread, starring, removing for oneself: what one person does with messages.
 
-All of it happens under the lock of the person's own participant row; none touches the conversation's.
+All of it happens under the lock of the person's own participant row; none touches the
+conversation's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from django.db.models import Exists, F, OuterRef
 from parley.accounts.models import User
 from parley.conversations import fence
 from parley.conversations import operations as conversations
+from parley.conversations.events import Event, Type, tell
 from parley.conversations.fence import Entered
 from parley.conversations.models import Conversation, Participant
 from parley.kernel.database import in_transaction
@@ -40,7 +42,7 @@ def read_up_to(*, viewer: User, conversation_id: UUID, seq: int | None = None) -
     mine.read_seq = max(mine.read_seq, upto)
     dropped = _drop(mine, Flag.KEPT, entered, seq__lte=upto)
     _close_run(mine, entered)
-    _write(mine, entered, changed=dropped or _place(mine) != before)
+    _write(mine, entered, before, marked=dropped)
     return read_state(mine)
 
 
@@ -59,7 +61,7 @@ def unread_from(*, viewer: User, conversation_id: UUID, seq: int) -> ReadState:
     mine.watermark = min(mine.watermark, seq - 1)
     dropped = _drop(mine, Flag.READ, entered, seq__gte=seq)
     dropped |= _drop(mine, Flag.KEPT, entered, seq__gte=seq)
-    _write(mine, entered, changed=dropped or _place(mine) != before)
+    _write(mine, entered, before, marked=dropped)
     return read_state(mine)
 
 
@@ -96,7 +98,7 @@ def _set_one_read(viewer: User, message: Message, *, read: bool) -> bool:
         changed = _mark(mine, message, entered, drop=Flag.READ if above else Flag.KEPT)
     if read:
         _close_run(mine, entered)
-    _write(mine, entered, changed=changed or _place(mine) != before)
+    _write(mine, entered, before, marked=changed)
     return changed
 
 
@@ -109,11 +111,12 @@ def set_message_starred(*, viewer: User, message_id: UUID, starred: bool) -> See
     entered = fence.enter()
     message, _ = find_message(viewer=viewer, message_id=message_id)
     mine = _lock_own(viewer, message.conversation_id)
+    before = _place(mine)
     if starred:
         changed = _mark(mine, message, entered, add=Flag.STARRED)
     else:
         changed = _mark(mine, message, entered, drop=Flag.STARRED)
-    _write(mine, entered, changed=changed)
+    _write(mine, entered, before, marked=changed)
     return see(viewer.user_id, [message])[0]
 
 
@@ -126,16 +129,26 @@ def remove_message(*, viewer: User, message_id: UUID) -> None:
     entered = fence.enter()
     message, _ = find_message(viewer=viewer, message_id=message_id)
     mine = _lock_own(viewer, message.conversation_id)
+    before = _place(mine)
     # Two devices may race here; under the lock the second finds it gone.
     find_message(viewer=viewer, message_id=message_id)
     _mark(mine, message, entered, add=Flag.REMOVED, drop=Flag.KEPT | Flag.STARRED)
     _close_run(mine, entered)
-    _write(mine, entered, changed=True)
+    _write(mine, entered, before, marked=True)
+    tell(
+        Event(
+            Type.REMOVED,
+            mine.conversation_id,
+            user_ids=(mine.user_id,),
+            message_id=message.message_id,
+        )
+    )
 
 
 @in_transaction
 def set_delivered(*, viewer: User, conversation_id: UUID, seq: int) -> int:
-    """Note that messages up to ``seq`` have reached one of the viewer's devices; return how far they have.
+    """Note that messages up to ``seq`` have reached one of the viewer's devices; return how far
+    they have.
 
     :raises ConversationNotFound: the viewer is not in it.
     """
@@ -144,10 +157,11 @@ def set_delivered(*, viewer: User, conversation_id: UUID, seq: int) -> int:
     if reached != mine.delivered_seq:
         mine.delivered_seq = reached
         mine.save(update_fields=["delivered_seq"])
+        tell(_of(mine, Type.DELIVERED, reached))
     return reached
 
 
-# --- under the lock ---------------------------------------------------------------------------------------------
+# --- under the lock -------------------------------------------------------------------------------
 
 
 def _lock_own(viewer: User, conversation_id: UUID) -> Participant:
@@ -161,15 +175,26 @@ def _place(mine: Participant) -> tuple[int, ...]:
     return mine.watermark, mine.read_seq, mine.delivered_seq
 
 
-def _write(mine: Participant, entered: Entered, *, changed: bool) -> None:
-    """Stamp and write the viewer's row; what changed nothing leaves no trace."""
+def _write(mine: Participant, entered: Entered, before: tuple[int, ...], *, marked: bool) -> None:
+    """Stamp and write the viewer's row, and tell; what changed nothing leaves no trace."""
     mine.delivered_seq = max(mine.delivered_seq, mine.read_seq)
-    if changed:
-        conversations.stamp_own(mine, entered, *OWN_FIELDS)
+    if not marked and _place(mine) == before:
+        return
+    conversations.stamp_own(mine, entered, *OWN_FIELDS)
+    tell(Event(Type.OWN, mine.conversation_id, user_ids=(mine.user_id,)))
+    if mine.read_seq > before[1]:
+        tell(_of(mine, Type.READ, mine.read_seq))
+
+
+def _of(mine: Participant, about: Type, seq: int) -> Event:
+    """The event of how far someone's reading or devices have come."""
+    return Event(about, mine.conversation_id, user_ids=(mine.user_id,), seq=seq)
 
 
 def _stamps(mine: Participant, entered: Entered) -> dict[str, int]:
-    """What a mark is stamped with: the version and generation that the viewer's row is about to take."""
+    """What a mark is stamped with: the version and generation that the viewer's row is about to
+    take.
+    """
     return {"version": mine.version + 1, "gen": max(mine.gen, entered.g)}
 
 
@@ -214,7 +239,9 @@ def _mark(
 
 
 def _close_run(mine: Participant, entered: Entered) -> None:
-    """Move the watermark past what needs no reading: own, retracted, removed, read or hidden messages."""
+    """Move the watermark past what needs no reading: own, retracted, removed, read or hidden
+    messages.
+    """
     mine.watermark = max(mine.watermark, first_hidden(mine))
     stop = min(mine.watermark + FURTHEST, mine.conversation.last_seq)
     passed = Mark.objects.filter(

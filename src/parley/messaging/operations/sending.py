@@ -21,6 +21,7 @@ from django.db.models import Q
 
 from parley.conversations import fence
 from parley.conversations import operations as conversations
+from parley.conversations.events import Event, Type, tell
 from parley.conversations.fence import Entered
 from parley.conversations.models import Block, Conversation, Kind, Participant
 from parley.conversations.operations import Blocked, ConversationNotFound
@@ -67,7 +68,20 @@ def send_many(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
     places = [place for place in range(len(drafts)) if place not in results]
     written = _write_surely([drafts[place] for place in places]) if places else []
     results.update(zip(places, written, strict=True))
+    tell(
+        *(_told(answer.message) for answer in written if isinstance(answer, Sent) and answer.is_new)
+    )
     return [results[place] for place in range(len(drafts))]
+
+
+def _told(message: SeenMessage) -> Event:
+    return Event(
+        Type.MESSAGES,
+        message.conversation_id,
+        message.revision,
+        message_id=message.message_id,
+        seq=message.seq,
+    )
 
 
 def _write_surely(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
