@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import limits
@@ -84,12 +85,27 @@ class Shared:
             except StorageError as error:
                 self._resting_until = time.monotonic() + REDIS_REST_S
                 logger.warning("Redis does not answer; rates are counted here: %s", error)
-        return question(_own())
+        return _own.use(question)
 
 
-@cache
-def _own() -> Counters:
-    return Counters(MemoryStorage())
+class Own:
+    """Counters of this process, asked by one thread at a time: the library's own are not safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._storage = MemoryStorage()
+        self._counters = Counters(self._storage)
+
+    def use(self, question: Callable[[Counters], T]) -> T:
+        with self._lock:
+            return question(self._counters)
+
+    def forget(self) -> None:
+        with self._lock:
+            self._storage.reset()
+
+
+_own = Own()
 
 
 @lru_cache(maxsize=4)
@@ -100,12 +116,12 @@ def _shared(url: str) -> Shared:
 def count(question: Callable[[Counters], T]) -> T:
     """Return the answer of the counters that are shared, else of our own."""
     url = settings.PARLEY.redis_url
-    return _shared(url).use(question) if url else question(_own())
+    return _shared(url).use(question) if url else _own.use(question)
 
 
 def forget_all() -> None:
     """Begin all counters of this process anew."""
-    _own.cache_clear()
+    _own.forget()
 
 
 # --- rates of requests
