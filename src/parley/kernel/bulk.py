@@ -21,10 +21,11 @@ def write_rows(model: type[Model], names: Sequence[str], rows: Iterable[Sequence
     Nothing is filled in: no defaults, no ``save``; the caller names all columns that need a value.
     """
     meta = model._meta  # noqa: SLF001 - Django's documented interface, for all its name
-    fields = [meta.get_field(name) for name in names]
+    by_name = {field.name: field for field in meta.concrete_fields}
+    fields = [by_name[name] for name in names]
     quoted = connection.ops.quote_name
     table = quoted(meta.db_table)
-    columns = ", ".join(quoted(field.column) for field in fields)
+    columns = ", ".join(quoted(str(field.column)) for field in fields)
     if connection.vendor == "postgresql":
         _copy(f"COPY {table} ({columns}) FROM STDIN", rows)
         return
@@ -44,7 +45,7 @@ def renew_statistics() -> None:
 
 
 def _copy(statement: str, rows: Iterable[Sequence[Any]]) -> None:
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:  # type: ignore[attr-defined]
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
             copy.write_row(row)
 

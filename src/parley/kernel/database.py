@@ -10,7 +10,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Model, QuerySet, UUIDField
+from django.db.models import BooleanField, Model, QuerySet, UUIDField
+from django.db.models.expressions import RawSQL
 
 from parley.kernel.errors import Unavailable
 
@@ -109,6 +110,18 @@ def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, adapted)
         return cast(list[tuple[Any, ...]], cursor.fetchall())
+
+
+def any_of(condition: str, rows: Sequence[Sequence[Any]]) -> RawSQL:
+    """Return a filter: the condition holds, with the parameters of one of these rows.
+
+    Each row is a range of an index to every planner, which a join that compares columns of two
+    tables is not: that one they walk from its beginning.
+    """
+    adapted = [uuid_parameter(p) if isinstance(p, UUID) else p for row in rows for p in row]
+    return RawSQL(  # noqa: S611 - the condition is ours, the values are parameters
+        " OR ".join([f"({condition})"] * len(rows)), adapted, output_field=BooleanField()
+    )
 
 
 def locked(found: QuerySet[M]) -> QuerySet[M]:

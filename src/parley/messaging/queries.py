@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -154,34 +155,43 @@ def list_conversations(
         found = found.filter(conversation__kind=kind)
     if unread_only:
         found = _with_unread(viewer.user_id, found)
-    rows_ = list(_by_activity(found, position)[: size + 1])
-    page = Page.cut(rows_, size=size, position=position, key=_activity)
-    return page.with_items(show(viewer, page.items, newest(viewer, page.items, messages), LIST_CAP))
+    # Only the keys are sorted; whole rows are read for the page alone.
+    keys = [_activity(*row) for row in _by_activity(found, position)[: size + 1]]
+    page = Page.cut(keys, size=size, position=position, key=lambda key: key)
+    listed = _participations(viewer, [UUID(key[-1]) for key in page.items])
+    return page.with_items(show(viewer, listed, newest(viewer, listed, messages), LIST_CAP))
 
 
-def _activity(mine: Participant) -> tuple[int, int, str]:
-    conversation = mine.conversation
-    return (
-        conversation.active_gen,
-        micros(conversation.active_at),
-        str(conversation.conversation_id),
-    )
+def _participations(viewer: User, conversation_ids: Sequence[UUID]) -> list[Participant]:
+    """Return the viewer's rows in these conversations, in this order."""
+    found = conversations.live_participations(viewer.user_id)
+    rows = {p.conversation_id: p for p in found.filter(conversation_id__in=conversation_ids)}
+    return [rows[key] for key in conversation_ids if key in rows]
 
 
-def _by_activity(found: QuerySet[Participant], position: Position | None) -> QuerySet[Participant]:
+ACTIVITY = ("conversation__active_gen", "conversation__active_at", "conversation_id")
+
+
+def _activity(active_gen: int, active_at: datetime, conversation_id: UUID) -> tuple[int, int, str]:
+    return active_gen, micros(active_at), str(conversation_id)
+
+
+def _by_activity(
+    found: QuerySet[Participant], position: Position | None
+) -> QuerySet[Participant, tuple[int, datetime, UUID]]:
     """Latest activity first, past the position; the database compares the ids, since their orders differ."""
-    names = ("conversation__active_gen", "conversation__active_at", "conversation_id")
     backward = position is not None and position.backward
     if position is not None:
         gen, at, conversation_id = position.key
         edge = (int(gen), from_micros(int(at)), UUID(str(conversation_id)))
         word = "gt" if backward else "lt"
         past = Q()
-        for n, name in enumerate(names):
-            equal = dict(zip(names[:n], edge[:n], strict=True))
+        for n, name in enumerate(ACTIVITY):
+            equal = dict(zip(ACTIVITY[:n], edge[:n], strict=True))
             past |= Q(**equal, **{f"{name}__{word}": edge[n]})
         found = found.filter(past)
-    return found.order_by(*(name if backward else f"-{name}" for name in names))
+    ordered = found.order_by(*(name if backward else f"-{name}" for name in ACTIVITY))
+    return ordered.values_list(*ACTIVITY)
 
 
 def _with_unread(viewer_id: UUID, found: QuerySet[Participant]) -> QuerySet[Participant]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from parley.accounts.models import User
 from parley.conversations import queries as conversations
 from parley.conversations.models import Participant
-from parley.kernel.database import union_all, uuid_value
+from parley.kernel.database import any_of, union_all, uuid_value
 from parley.messaging.models import Flag, Mark, Message, flagged
 from parley.messaging.refusals import MessageNotFound
 from parley.messaging.seen import SeenMessage
@@ -123,6 +123,12 @@ def first_hidden(mine: Participant) -> int:
     return max(mine.visible_after, mine.conversation.purged_seq)
 
 
+SEQS = (
+    "messaging_message.conversation_id = %s "
+    "AND messaging_message.seq > %s AND messaging_message.seq <= %s"
+)
+
+
 def newest(
     viewer: User, participants: Sequence[Participant], n: int
 ) -> dict[UUID, list[SeenMessage]]:
@@ -133,11 +139,9 @@ def newest(
     """
     shown: dict[UUID, list[Message]] = {p.conversation_id: [] for p in participants}
     filled = [p for p in participants if n > 0 and p.conversation.last_seq > first_hidden(p)]
-    recent = Message.objects.filter(
-        conversation_id__in=[p.conversation_id for p in filled],
-        seq__gt=F("conversation__last_seq") - n,
-    )
     if filled:
+        ends = [(p.conversation_id, p.conversation.last_seq) for p in filled]
+        recent = Message.objects.filter(any_of(SEQS, [(c, last - n, last) for c, last in ends]))
         _sort_in(shown, not_removed(viewer.user_id, recent))
     short = [p for p in filled if _is_short(p, shown[p.conversation_id], n)]
     parts = [visible(p).order_by("-seq").values_list("message_id")[:n] for p in short]

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Greatest
 
@@ -27,21 +26,19 @@ MOST_CHUNKS = 25
 
 # --- unread -----------------------------------------------------------------------------------------------------
 
-# E is where counting starts: everything up to it is read, purged or hidden.
+# The ranges are written out, one a conversation: compared with a column of a joined row, planners
+# walk the whole conversation.
 UNREAD_SQL = """
-SELECT p.conversation_id, COUNT(*)
-  FROM conversations_participant p
-  JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
-  JOIN messaging_message m
-    ON m.conversation_id = p.conversation_id
-   AND m.seq > {e} AND m.seq <= {e} + %s
-   AND m.sender_id <> p.user_id AND m.retracted_at IS NULL
+SELECT m.conversation_id, COUNT(*)
+  FROM messaging_message m
   LEFT JOIN messaging_mark k
-    ON k.user_id = p.user_id AND k.conversation_id = p.conversation_id AND k.seq = m.seq
- WHERE p.user_id = %s AND p.conversation_id IN ({places})
+    ON k.user_id = %s AND k.conversation_id = m.conversation_id AND k.seq = m.seq
+ WHERE ({ranges})
+   AND m.sender_id <> %s AND m.retracted_at IS NULL
    AND (k.flags IS NULL OR k.flags IN ({unread}))
- GROUP BY p.conversation_id
+ GROUP BY m.conversation_id
 """
+UNREAD_RANGE = "m.conversation_id = %s AND m.seq > %s AND m.seq <= %s"
 KEPT_SQL = """
 SELECT k.conversation_id, COUNT(*)
   FROM messaging_mark k
@@ -55,10 +52,6 @@ SELECT k.conversation_id, COUNT(*)
 """
 UNREAD_FLAGS = ", ".join(str(f) for f in range(16) if not f & (Flag.READ | Flag.REMOVED))
 KEPT_FLAGS = ", ".join(str(f) for f in flagged(Flag.KEPT) if not f & Flag.REMOVED)
-
-
-def _largest(*names: str) -> str:
-    return f"{'MAX' if connection.vendor == 'sqlite' else 'GREATEST'}({', '.join(names)})"
 
 
 def counting_start(mine: Participant) -> int:
@@ -77,12 +70,14 @@ def unread_counts(
         return {}
     ids = [p.conversation_id for p in participants]
     places = ", ".join(["%s"] * len(ids))
-    e = _largest("p.watermark", "p.visible_after", "c.purged_seq")
     counted: dict[UUID, int] = dict.fromkeys(ids, 0)
-    newer = [p.conversation_id for p in participants if p.conversation.last_seq > counting_start(p)]
+    newer = [p for p in participants if p.conversation.last_seq > counting_start(p)]
     if newer:
-        sql = UNREAD_SQL.format(e=e, places=", ".join(["%s"] * len(newer)), unread=UNREAD_FLAGS)
-        _add(counted, rows(sql, [SCAN * cap, viewer_id, *newer]))
+        sql = UNREAD_SQL.format(
+            ranges=" OR ".join([f"({UNREAD_RANGE})"] * len(newer)), unread=UNREAD_FLAGS
+        )
+        ranges = [value for p in newer for value in _unread_range(p, cap)]
+        _add(counted, rows(sql, [viewer_id, *ranges, viewer_id]))
     _add(counted, rows(KEPT_SQL.format(places=places, kept=KEPT_FLAGS), [viewer_id, *ids]))
     cut = {
         p.conversation_id
@@ -90,6 +85,11 @@ def unread_counts(
         if p.conversation.last_seq > counting_start(p) + SCAN * cap
     }
     return {c: (min(n, cap), n >= cap or c in cut) for c, n in counted.items()}
+
+
+def _unread_range(mine: Participant, cap: int) -> tuple[UUID, int, int]:
+    start_ = counting_start(mine)
+    return mine.conversation_id, start_, min(mine.conversation.last_seq, start_ + SCAN * cap)
 
 
 def _add(counted: dict[UUID, int], found: Iterable[tuple[Any, ...]]) -> None:
