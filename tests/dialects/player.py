@@ -17,10 +17,10 @@ server that it was recorded from.
 
 In what is sent a <name> stands for a value known by then: a person's number <ada>, username
 <ada.name>, e-mail address <ada.email>, their <password>, what an earlier step has captured, <host>
-(where the server is), <subject256>, <long> (one character more than a message may have) and <huge> (one byte
-more than any body may have). In what is heard <int>, <iso-us>
-(an instant in UTC, microseconds), <iso-ms>, <hex40>, <jwt>, <csrf> and <any> stand for what cannot
-be known; <int:first> captures it as <first>. A cookie `x` is captured by `cookies = {x = "name"}`.
+(where the server is), <lt> (the sign itself), <subject256>, <long> and <huge> (one more than a
+message and a body may have). In what is heard <int>, <iso-us> (an instant in UTC, microseconds),
+<iso-ms>, <hex40>, <jwt>, <csrf> and <any> stand for what cannot be known; <int:first> captures it
+as <first>. A cookie `x` is captured by `cookies = {x = "name"}`.
 """
 
 from __future__ import annotations
