@@ -58,7 +58,7 @@ def unread(viewer: User) -> int:
 
 
 def in_parallel(calls: Sequence[Callable[[], T]]) -> list[T | BaseException]:
-    """Run the calls at the same moment, each on a thread and connection of its own; return what each came to."""
+    """Run the calls at once, on a thread and connection each; return what each came to."""
     results: list[Any] = [None] * len(calls)
     start = threading.Barrier(len(calls))
 

@@ -4,7 +4,7 @@ After every step what is unread equals two recounts (the model's and the databas
 no gap, revisions are unique and receipts have not fallen; and clients that sync now and then, from
 the last cursor or an older one, show in the end what a client shows that starts afresh.
 
-``PARLEY_TEST_EXAMPLES`` and ``PARLEY_TEST_STEPS`` make it longer; then a failure is made small, too.
+``PARLEY_TEST_EXAMPLES`` and ``PARLEY_TEST_STEPS`` make it longer; then a failure is made small.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Expected refusals. The domain raises them; each door maps their kind to its own words and statuses.
+"""Expected refusals: the domain raises them, each door has words and statuses for their kinds.
 
 Refusal
 ├── Invalid        the request itself is wrong; ``attr`` names the field

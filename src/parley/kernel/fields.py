@@ -9,10 +9,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 
 class ExactTextField(models.CharField):  # type: ignore[type-arg]
-    """Text that is equal only to the same bytes: no collation folds case, accents or trailing spaces.
+    """Text that equals only the same bytes: no collation folds case, accents or trailing spaces.
 
-    MySQL and MariaDB store it as ``varbinary`` (their collations differ, and pad), PostgreSQL under ``COLLATE "C"``,
-    SQLite as it is. ``max_length`` counts code points.
+    MySQL and MariaDB store it as ``varbinary`` (their collations differ, and pad), PostgreSQL under
+    ``COLLATE "C"``, SQLite as it is. ``max_length`` counts code points.
     """
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
@@ -22,7 +22,10 @@ class ExactTextField(models.CharField):  # type: ignore[type-arg]
         return f'{plain} COLLATE "C"' if connection.vendor == "postgresql" else plain
 
     def get_db_prep_value(
-        self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
+        self,
+        value: Any,
+        connection: BaseDatabaseWrapper,
+        prepared: bool = False,  # noqa: FBT001, FBT002 - Django's signature
     ) -> Any:
         found = super().get_db_prep_value(value, connection, prepared)
         return found.encode() if connection.vendor == "mysql" and isinstance(found, str) else found

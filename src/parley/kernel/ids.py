@@ -1,7 +1,7 @@
-"""Identifiers: UUIDv7 (RFC 9562, section 5.7), with the shard of a conversation in the 12 bits after the version.
+"""Identifiers: UUIDv7 (RFC 9562), with a conversation's shard in the 12 bits after the version.
 
-A conversation's id is born with its shard in ``rand_a``; the ids of its messages copy it. Every id of a
-conversation's data thus names one of 4,096 virtual shards, for ever, without a look-up.
+A conversation's id is born with its shard in ``rand_a``; the ids of its messages copy it. Every id
+of a conversation's data thus names one of 4,096 virtual shards, for ever, without a look-up.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def direct_shard(key: bytes) -> int:
 
 
 def group_id(sender_id: UUID, client_id: str) -> UUID:
-    """Return the id (UUIDv8) of the group that a send with this client id creates: a retry meets itself."""
+    """Return the id (UUIDv8) of the group that this client id creates: a retry meets itself."""
     digest = hashlib.sha256(sender_id.bytes + client_id.encode()).digest()
     value = int.from_bytes(digest[:16])
     value &= ~(0xF << 76) & ~(0b11 << 62)

@@ -26,7 +26,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Items in the list's order, with the positions of the next and the previous page, if there are any."""
+    """Items in the list's order, and the positions of the next and the previous page, if any."""
 
     items: list[T]
     next: Position | None = None

@@ -23,9 +23,10 @@ class EmptyClientId(Invalid):
 class Draft:
     """One message to be sent into a conversation, or to people.
 
-    With ``recipient_ids`` it goes into the one direct conversation of the pair (of nobody else: into the one with
-    oneself), or, to two or more others, into a new group. Its ids are settled here, once, and stay the same over
-    all attempts to store it: ``new_group_id`` and ``message_id``.
+    With ``recipient_ids`` it goes into the one direct conversation of the pair (of nobody else:
+    into the one with oneself), or, to two or more others, into a new group. Its ids are settled
+    here, once, and stay the same over all attempts to store it: ``new_group_id`` and
+    ``message_id``.
     """
 
     sender_id: UUID
@@ -80,7 +81,7 @@ class Draft:
             )
 
     def fingerprint(self, conversation_id: UUID) -> bytes:
-        """Return the digest (SHA-256) that tells a retry from another message under the same client id."""
+        """Return the digest (SHA-256) that tells a retry from other content under the client id."""
         digest = hashlib.sha256(conversation_id.bytes)
         for text in (self.subject, self.message_body):
             encoded = text.encode()

@@ -12,10 +12,10 @@ from parley.kernel.fields import ExactTextField
 
 
 class Message(models.Model):
-    """What was said. ``seq`` orders it in its conversation; ``revision`` is that of its last change.
+    """What was said; ``seq`` orders it in its conversation, ``revision`` tells its last change.
 
-    No database foreign keys: they cost a third of a batched insert, and the sending transaction holds the
-    conversation's lock and has just read the participant.
+    No database foreign keys: they cost a third of a batched insert, and the sending transaction
+    holds the conversation's lock and has just read the participant.
     """
 
     message_id: models.UUIDField[UUID, UUID] = models.UUIDField(primary_key=True)
@@ -78,10 +78,10 @@ def flagged(flag: Flag) -> list[int]:
 
 
 class Mark(models.Model):
-    """What one person did with one message against the rule of the watermark. No row: as the watermark says.
+    """What one person did with one message against the watermark's rule; no row: as it says.
 
-    ``READ`` stands only above the watermark, ``KEPT`` (unread on purpose) only at or below it. Rows stay when
-    their flags go to 0, so that the person's other devices learn of it.
+    ``READ`` stands only above the watermark, ``KEPT`` (unread on purpose) only at or below it. Rows
+    stay when their flags go to 0, so that the person's other devices learn of it.
     """
 
     pk = models.CompositePrimaryKey("user_id", "conversation_id", "seq")

@@ -40,7 +40,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class SeenConversation:
-    """``messages`` are the newest in ascending ``seq`` (in sync: those that changed, by revision)."""
+    """``messages`` are the newest by ascending ``seq`` (in sync: the changed ones, by revision)."""
 
     conversation_id: UUID
     kind: str
@@ -97,7 +97,7 @@ class SeenMark:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """One answer of ``sync``. ``removed`` holds (conversation, message) pairs, ``left`` conversations."""
+    """One answer of ``sync``; ``removed`` holds (conversation, message), ``left`` conversations."""
 
     conversations: list[SeenConversation]
     marks: list[SeenMark]

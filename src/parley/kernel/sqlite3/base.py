@@ -1,8 +1,9 @@
-"""SQLite as an embedded database: every write of a process goes through one first-in, first-out lock.
+"""SQLite, embedded: every write of a process goes through one first-in, first-out lock.
 
-SQLite lets one connection write at a time and makes the others poll; under load a poller starves. Writers of
-this process queue here instead, and only the one whose turn it is meets SQLite's own lock.
-A transaction begins ``IMMEDIATE`` (Django's option), or ``DEFERRED`` where :func:`reading` announced a snapshot.
+SQLite lets one connection write at a time and makes the others poll; under load a poller starves.
+Writers of this process queue here instead, and only the one whose turn it is meets SQLite's own
+lock. A transaction begins ``IMMEDIATE`` (Django's option), or ``DEFERRED`` where :func:`reading`
+announced a snapshot.
 """
 
 from __future__ import annotations
