@@ -142,12 +142,11 @@ def _named(name: str) -> tuple[str, object]:
     return ("email_key" if "@" in name else "username_key"), name_key(name)
 
 
-def signed_in(*, sign_in_id: UUID, user_id: UUID) -> User | None:
-    """Return the user of a sign-in by JWT while both are live."""
+def signed_in(*, sign_in_id: UUID, user_id: UUID) -> SignIn | None:
+    """Return a sign-in by JWT, with its user, while both are live."""
     found = SignIn.objects.filter(sign_in_id=sign_in_id, user_id=user_id)
     live = found.filter(security_stamp=F("user__security_stamp"), user__is_active=True)
-    sign_in = live.select_related("user").first()
-    return sign_in.user if sign_in else None
+    return live.select_related("user").first()
 
 
 def live_tokens(at: datetime) -> QuerySet[OpaqueToken]:

@@ -102,7 +102,7 @@ def bearer(text: bytes) -> Proved:
         read = tokens.read_access(text)
     except tokens.BadToken:
         raise TokenNotValid from None
-    return read.user, Credential(Proof.SIGN_IN, str(read.sign_in_id))
+    return read.user, Credential(Proof.SIGN_IN, str(read.sign_in.sign_in_id))
 
 
 def opaque(text: bytes) -> Proved:

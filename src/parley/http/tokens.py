@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, cast
-from uuid import UUID
-
 from django.conf import settings
 from django.utils import timezone
 from rest_framework_simplejwt.exceptions import TokenError
-from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token, UntypedToken
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from parley.accounts import operations, queries
-from parley.accounts.models import User
+from parley.accounts.models import SignIn, User
 from parley.kernel import ids
 
 USER = "user_id"
@@ -42,9 +40,12 @@ class Pair:
 class Read:
     """A valid token of a live sign-in."""
 
-    user: User
-    sign_in_id: UUID
+    sign_in: SignIn
     claims: Token
+
+    @property
+    def user(self) -> User:
+        return self.sign_in.user
 
 
 def sign_in(user: User) -> Pair:
@@ -72,9 +73,15 @@ def read_access(text: str | bytes) -> Read:
 def read_any(text: str) -> Read:
     """Return whose token this is, access or refresh.
 
-    :raises BadToken: it proves nothing, or not any more.
+    :raises BadToken: it proves nothing, or not any more; a refresh token may have been replaced.
     """
-    return _read(UntypedToken, text)
+    try:
+        return _read(AccessToken, text)
+    except BadToken:
+        read = _read(RefreshToken, text)
+    if read.claims[JTI] != read.sign_in.refresh_jti:
+        raise BadToken
+    return read
 
 
 def refresh(text: str) -> Pair:
@@ -95,7 +102,7 @@ def refresh(text: str) -> Pair:
         token.set_iat()
     try:
         operations.refresh_sign_in(
-            sign_in_id=read.sign_in_id,
+            sign_in_id=read.sign_in.sign_in_id,
             refresh_jti=was,
             new_jti=token[JTI],
             expires_at=datetime_from_epoch(token["exp"]),
@@ -111,7 +118,7 @@ def end(text: str) -> User:
     :raises BadToken: it proves nothing, or not any more.
     """
     read = _read(RefreshToken, text)
-    operations.end_sign_in(sign_in_id=read.sign_in_id)
+    operations.end_sign_in(sign_in_id=read.sign_in.sign_in_id)
     return read.user
 
 
@@ -124,7 +131,7 @@ def _read(kind: type[Token], text: str | bytes) -> Read:
     user_id, sign_in_id = (ids.parse(str(token.get(claim))) for claim in (USER, SIGN_IN))
     if user_id is None or sign_in_id is None:
         raise BadToken
-    user = queries.signed_in(sign_in_id=sign_in_id, user_id=user_id)
-    if user is None:
+    found = queries.signed_in(sign_in_id=sign_in_id, user_id=user_id)
+    if found is None:
         raise BadToken
-    return Read(user, sign_in_id, token)
+    return Read(found, token)
