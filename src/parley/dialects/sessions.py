@@ -17,7 +17,8 @@ from parley.http.signing_in import check_credentials
 
 
 def sign_in(request: Request, *, username: str, password: str) -> User | None:
-    """Begin a session for whoever has this name and password, or for nobody; the CSRF token changes.
+    """Begin a session for whoever has this name and password, or for nobody; the CSRF token
+    changes.
 
     :raises TooManyFailures: there were too many wrong ones.
     """
@@ -29,7 +30,7 @@ def sign_in(request: Request, *, username: str, password: str) -> User | None:
 
 
 def sign_out(request: Request, user: User) -> None:
-    """End what the request was proved by: the session, or the sign-in or token that came with it."""
+    """End what the request was proved by: the session, or the sign-in or token that came."""
     proved: Any = request.auth
     assert isinstance(proved, Credential)  # noqa: S101 - the permission has seen to it
     note(plain(request), "sign_out", user_id=user.user_id, door=request.path)

@@ -1,4 +1,4 @@
-"""What the domain asks of a database beyond Django's ORM: transactions that retry, and snapshots."""
+"""What the domain asks of a database beyond Django's ORM: transactions that retry, snapshots."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def is_lock_timeout(error: BaseException) -> bool:
 
 
 def in_transaction(operation: Callable[P, R]) -> Callable[P, R]:
-    """Run an operation in one transaction; after a deadlock run it again, at most three times in all.
+    """Run an operation in one transaction; after a deadlock run it again, at most three times in
+    all.
 
     Within a transaction of the caller it joins that one, and does not retry.
 
@@ -125,7 +126,9 @@ def any_of(condition: str, rows: Sequence[Sequence[Any]]) -> RawSQL:
 
 
 def locked(found: QuerySet[M]) -> QuerySet[M]:
-    """Lock the rows to the end of the transaction, in the database's order of keys; their keys stay referable."""
+    """Lock the rows to the end of the transaction, in the database's order of keys; their keys stay
+    referable.
+    """
     no_key = connection.features.has_select_for_no_key_update
     return found.order_by("pk").select_for_update(no_key=no_key, of=("self",) if no_key else ())
 
@@ -133,15 +136,18 @@ def locked(found: QuerySet[M]) -> QuerySet[M]:
 def union_all(
     parts: Sequence[QuerySet[Any, Any]], *, order: str = "", size: int | None = None
 ) -> list[tuple[Any, ...]]:
-    """Return the rows of several sliced ``values_list`` queries in one statement, as the driver gives them.
+    """Return the rows of several sliced ``values_list`` queries in one statement, as the driver
+    gives them.
 
-    They come in no order, unless ``order`` names one, by the numbers of columns; then the first ``size`` of them.
+    They come in no order, unless ``order`` names one, by the numbers of columns; then the first
+    ``size`` of them.
     """
     if not parts:
         return []
     compiled = [part.query.sql_with_params() for part in parts]
     statement = " UNION ALL ".join(
-        f"SELECT * FROM ({sql}) AS part{n}" for n, (sql, _) in enumerate(compiled)
+        f"SELECT * FROM ({sql}) AS part{n}"  # noqa: S608 - Django's own SQL
+        for n, (sql, _) in enumerate(compiled)
     )
     statement += f" ORDER BY {order}" if order else ""
     statement += f" LIMIT {size:d}" if size is not None else ""

@@ -1,4 +1,6 @@
-"""Questions about messages and conversations; each begins with the viewer, and none grows with the history."""
+"""Questions about messages and conversations; each begins with the viewer, and none grows with the
+history.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ __all__ = [
 ]
 
 
-# --- history ----------------------------------------------------------------------------------------------------
+# --- history --------------------------------------------------------------------------------------
 
 
 def list_history(
@@ -66,7 +68,8 @@ def list_history(
     position: Position | None = None,
     size: int,
 ) -> Page[SeenMessage]:
-    """Return one page of a conversation: newest first; with ``after`` and ``changed_after`` oldest first.
+    """Return one page of a conversation: newest first; with ``after`` and ``changed_after`` oldest
+    first.
 
     :raises ConversationNotFound: the viewer is not in it.
     """
@@ -108,7 +111,9 @@ def _walk(
 
 
 def _around(viewer: User, found: QuerySet[Message], seq: int, size: int) -> Page[SeenMessage]:
-    """Return a page, newest first, with ``seq`` in the middle; at an end of the history it fills from the other."""
+    """Return a page, newest first, with ``seq`` in the middle; at an end of the history it fills
+    from the other.
+    """
     older = list(found.filter(seq__lte=seq).order_by("-seq")[: size + 1])
     newer = list(found.filter(seq__gt=seq).order_by("seq")[: size + 1])
     taken_newer = min(len(newer), max(size // 2, size - len(older)))
@@ -123,7 +128,7 @@ def _around(viewer: User, found: QuerySet[Message], seq: int, size: int) -> Page
     )
 
 
-# --- conversations ----------------------------------------------------------------------------------------------
+# --- conversations --------------------------------------------------------------------------------
 
 
 def get_conversation(
@@ -179,7 +184,9 @@ def _activity(active_gen: int, active_at: datetime, conversation_id: UUID) -> tu
 def _by_activity(
     found: QuerySet[Participant], position: Position | None
 ) -> QuerySet[Participant, tuple[int, datetime, UUID]]:
-    """Latest activity first, past the position; the database compares the ids, since their orders differ."""
+    """Latest activity first, past the position; the database compares the ids, since their orders
+    differ.
+    """
     backward = position is not None and position.backward
     if position is not None:
         gen, at, conversation_id = position.key
@@ -231,7 +238,9 @@ def show(
     messages: Mapping[UUID, list[SeenMessage]],
     cap: int,
 ) -> list[SeenConversation]:
-    """Return the viewer's conversations with these messages; a constant number of queries for all of them."""
+    """Return the viewer's conversations with these messages; a constant number of queries for all
+    of them.
+    """
     nested = conversations.nested_participants([p.conversation for p in participants])
     unread = unread_counts(viewer.user_id, participants, cap=cap)
     last = _last_messages(viewer, participants, messages)
@@ -250,7 +259,9 @@ def show(
 def _last_messages(
     viewer: User, participants: Sequence[Participant], messages: Mapping[UUID, list[SeenMessage]]
 ) -> dict[UUID, SeenMessage]:
-    """Return the newest visible message of each; what is among the given messages is not read again."""
+    """Return the newest visible message of each; what is among the given messages is not read
+    again.
+    """
     last: dict[UUID, SeenMessage] = {}
     for mine in participants:
         known = max(messages.get(mine.conversation_id, []), key=lambda m: m.seq, default=None)

@@ -28,8 +28,8 @@ def see(
 ) -> list[SeenMessage]:
     """Return messages as the viewer sees them.
 
-    Those ``unmarked`` are new and need no look at the marks; ``watermarks`` are the viewer's in the conversations,
-    where the caller has them in hand.
+    Those ``unmarked`` are new and need no look at the marks; ``watermarks`` are the viewer's in the
+    conversations, where the caller has them in hand.
     """
     found = list(messages)
     old = [message for message in found if message.message_id not in unmarked]
@@ -113,7 +113,9 @@ def not_removed(viewer_id: UUID, found: QuerySet[Message]) -> QuerySet[Message]:
 
 
 def visible(mine: Participant) -> QuerySet[Message]:
-    """The messages of a conversation that the viewer may see: not purged, not hidden, not removed for them."""
+    """The messages of a conversation that the viewer may see: not purged, not hidden, not removed
+    for them.
+    """
     found = Message.objects.filter(conversation_id=mine.conversation_id, seq__gt=first_hidden(mine))
     return not_removed(mine.user_id, found)
 
@@ -134,8 +136,8 @@ def newest(
 ) -> dict[UUID, list[SeenMessage]]:
     """Return the newest ``n`` messages of each conversation, in ascending ``seq``.
 
-    One look at the last ``n`` numbers serves nearly all; where the viewer removed some of those, a second one
-    walks further back.
+    One look at the last ``n`` numbers serves nearly all; where the viewer removed some of those, a
+    second one walks further back.
     """
     shown: dict[UUID, list[Message]] = {p.conversation_id: [] for p in participants}
     filled = [p for p in participants if n > 0 and p.conversation.last_seq > first_hidden(p)]

@@ -1,4 +1,6 @@
-"""How much is unread: derived from the watermark and the marks, at a bounded cost, and never stored."""
+"""How much is unread: derived from the watermark and the marks, at a bounded cost, and never
+stored.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ UNCAPPED = 2**40
 CHUNK = 200
 MOST_CHUNKS = 25
 
-# --- unread -----------------------------------------------------------------------------------------------------
+# --- unread ---------------------------------------------------------------------------------------
 
 # The ranges are written out, one a conversation: compared with a column of a joined row, planners
 # walk the whole conversation.
@@ -142,7 +144,9 @@ def _chunks(found: QuerySet[Participant], size: int = CHUNK) -> Iterable[list[Pa
 
 
 def recount_unread(*, viewer: User) -> UnreadTotal:
-    """Count every message of every conversation anew, by the words of the rule: for verifying, not for serving."""
+    """Count every message of every conversation anew, by the words of the rule: for verifying, not
+    for serving.
+    """
     totals = [
         _recount(viewer.user_id, mine) for mine in conversations.live_participations(viewer.user_id)
     ]

@@ -76,7 +76,9 @@ class SessionDoor(Door):
         return answer
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON object in the body, whatever the method and the media type; of anything else nothing (Q5)."""
+        """Return the JSON object in the body, whatever the method and the media type; of anything
+        else nothing (Q5).
+        """
         try:
             return read_json(plain(self.request).body or b"{}")
         except (ParseError, RawPostDataException):

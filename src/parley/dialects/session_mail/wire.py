@@ -1,4 +1,4 @@
-"""The words of ``session_mail``: what its clients say, and what they hear. Q1 … are in the README."""
+"""The words of ``session_mail``: what its clients say and hear. Q1 … are in the README."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def texts(body: Mapping[str, Any], *names: str) -> list[str]:
 
 
 def number(value: object) -> int | None:
-    """Return the number that a client names something by, in digits or as a number; None names nothing."""
+    """Return the number that a client names something by, in digits or as a number; None names
+    nothing.
+    """
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     is_number = isinstance(value, str) and value.isascii() and value.isdigit()

@@ -1,7 +1,7 @@
 """Pages by number, as REST framework has them: ``?page=N``, twenty a page, each counted.
 
-The first fifty pages can be asked for by number alone, and nothing is counted beyond them. Past those ``next`` and
-``previous`` carry a cursor too (Q7), so that no page costs more than another.
+The first fifty pages can be asked for by number alone, and nothing is counted beyond them. Past
+those ``next`` and ``previous`` carry a cursor too (Q7), so that no page costs more than another.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ NUMBER = re.compile("0*[1-9][0-9]{0,8}", re.ASCII)
 
 @dataclass(frozen=True)
 class Pages(Generic[T]):
-    """A list in pages: ``fetch`` reads a part of it, ``scope`` tells its cursors from those of other lists."""
+    """A list in pages: ``fetch`` reads a part of it, ``scope`` tells its cursors from those of
+    other lists.
+    """
 
     request: HttpRequest
     scope: str

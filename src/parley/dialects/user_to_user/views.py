@@ -164,7 +164,9 @@ class CorrespondenceView(UserDoor):
 def _history(
     viewer: User, where: UUID | None, position: Position | None, size: int
 ) -> Page[SeenMessage]:
-    """Return a part of a conversation, oldest first; of one that there is not, or that the viewer left, nothing."""
+    """Return a part of a conversation, oldest first; of one that there is not, or that the viewer
+    left, nothing.
+    """
     if where is None:
         return Page([])
     try:
