@@ -5,6 +5,7 @@ answer, answering.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -58,16 +59,18 @@ class BaseViewSet(ViewSet):
         found: dict[str, Any] = serializer.validated_data
         return found
 
-    def people(self, user_ids: Iterable[UUID]) -> wire.People:
-        """Return how the people of an answer are written, as the query wants it."""
-        compact = USERS.read(self.request.query_params) == "map"
-        return wire.People.of(
-            accounts.people(viewer=self.viewer, user_ids=set(user_ids)), compact=compact
-        )
+    def people_of(self) -> Callable[[Iterable[UUID]], wire.People]:
+        """Return what finds the people of an answer, to be written as the query wants it.
 
-    def full(self, user_ids: Iterable[UUID]) -> wire.People:
-        """Return the same for an answer that has no place for a map beside it."""
-        return wire.People.of(accounts.people(viewer=self.viewer, user_ids=set(user_ids)))
+        :raises Invalid: the query wants something else.
+        """
+        compact = USERS.read(self.request.query_params) == "map"
+        return partial(self.people, compact=compact)
+
+    def people(self, user_ids: Iterable[UUID], *, compact: bool = False) -> wire.People:
+        """Return the people of an answer."""
+        found = accounts.people(viewer=self.viewer, user_ids=set(user_ids))
+        return wire.People.of(found, compact=compact)
 
     def shown(
         self, serializer: type[Shown], value: Any, people: wire.People | None, status: int = 200
@@ -97,10 +100,10 @@ class BaseViewSet(ViewSet):
         self,
         found: Page[T],
         serializer: type[Shown],
-        people_of: Callable[[T], Iterable[UUID]],
+        named: Callable[[T], Iterable[UUID]],
     ) -> Response:
-        """Answer with a page of values."""
-        people = self.people(user_id for item in found.items for user_id in people_of(item))
+        """Answer with a page of values; ``named`` says whom each of them names."""
+        people = self.people_of()(user_id for item in found.items for user_id in named(item))
         write = serializer(context={"people": people}).to_representation
         answer = paging.page(found, write, request=self.request, scope=self.scope)
         return Response(answer | people.beside())

@@ -31,7 +31,7 @@ class BlockViewSet(BaseViewSet):
     def retrieve(self, request: Request, user_id: UUID) -> Response:
         """Whether I block someone: 404 if not."""
         block = queries.get_block(viewer=self.viewer, user_id=user_id)
-        return self.shown(BlockSerializer, block, self.full([block.user_id]))
+        return self.shown(BlockSerializer, block, self.people([block.user_id]))
 
     @operation(answers={204: None}, refuses=(NotFound, NotOneself))
     def update(self, request: Request, user_id: UUID) -> Response:

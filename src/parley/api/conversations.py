@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -79,23 +80,21 @@ class ConversationViewSet(BaseViewSet):
         Two people and no title: the one direct conversation of that pair, which answers 200 if it
         stands already.
         """
-        body = self.body()
+        body, show = self.body(), self._shower()
         conversation_id, is_new = operations.create_conversation(
             creator=self.viewer,
             participant_ids=body["participants"],
             kind=body.get("kind"),
             title=body.get("title", ""),
         )
-        return self._answer(
-            conversation_id, status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
-        )
+        return show(conversation_id, status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
 
     @operation(
         answers={200: ConversationSerializer}, takes=(MANY, USERS), refuses=(ConversationNotFound,)
     )
     def retrieve(self, request: Request, conversation_id: UUID) -> Response:
         """One conversation, with its newest messages."""
-        return self._answer(conversation_id)
+        return self._shower()(conversation_id)
 
     @operation(
         answers={200: ConversationSerializer},
@@ -108,7 +107,7 @@ class ConversationViewSet(BaseViewSet):
 
         What is left out stays as it is, with PUT as with PATCH.
         """
-        body = self.body()
+        body, show = self.body(), self._shower()
         shared = {"title": body.get("title"), "participant_ids": body.get("participants")}
         if any(value is not None for value in shared.values()):
             operations.change_conversation(
@@ -116,7 +115,7 @@ class ConversationViewSet(BaseViewSet):
             )
         if body.get("me"):
             operations.set_own(viewer=self.viewer, conversation_id=conversation_id, **body["me"])
-        return self._answer(conversation_id)
+        return show(conversation_id)
 
     partial_update = update
 
@@ -152,16 +151,22 @@ class ConversationViewSet(BaseViewSet):
         )
         return self.shown(ReadStateSerializer, state, None)
 
-    def _answer(self, conversation_id: UUID, status: int = 200) -> Response:
-        seen = messages.get_conversation(
-            viewer=self.viewer,
-            conversation_id=conversation_id,
-            messages=MANY.read(self.request.query_params),
-        )
-        people = self.people(seen.people())
-        answer = self.shown(ConversationSerializer, seen, people, status)
-        answer.data.update(people.beside())
-        return answer
+    def _shower(self) -> Callable[..., Response]:
+        """Return what answers with a conversation as the query wants it: what is wrong with the
+        query is said before anything changes.
+        """
+        n, people_of = MANY.read(self.request.query_params), self.people_of()
+
+        def show(conversation_id: UUID, status: int = 200) -> Response:
+            seen = messages.get_conversation(
+                viewer=self.viewer, conversation_id=conversation_id, messages=n
+            )
+            named = people_of(seen.people())
+            answer = self.shown(ConversationSerializer, seen, named, status)
+            answer.data.update(named.beside())
+            return answer
+
+        return show
 
 
 class ParticipantViewSet(BaseViewSet):
@@ -215,4 +220,4 @@ class ParticipantViewSet(BaseViewSet):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _answer(self, seen: Any, status: int = 200) -> Response:
-        return self.shown(ParticipantSerializer, seen, self.full([seen.user_id]), status)
+        return self.shown(ParticipantSerializer, seen, self.people([seen.user_id]), status)

@@ -66,7 +66,7 @@ class SendingViewSet(BaseViewSet):
         return [SendThrottle()] if self.action == "create" else super().get_throttles()
 
     def shown_message(self, seen: SeenMessage, status: int = 200) -> Response:
-        return self.shown(MessageSerializer, seen, self.full([seen.sender_id]), status)
+        return self.shown(MessageSerializer, seen, self.people([seen.sender_id]), status)
 
     def send(self, body: dict[str, Any], **where: Any) -> Response:
         """Send what a body says, and answer with the message: 201, or 200 if sent before."""
@@ -211,14 +211,6 @@ class MessageViewSet(SendingViewSet):
         """Take the star away."""
         return self._starred(message_id, starred=False)
 
-    @operation(answers={200: page_of(ReceiptSerializer)}, takes=PAGED, refuses=(MessageNotFound,))
-    def receipts(self, request: Request, message_id: UUID) -> Response:
-        """Who has had it, and who has read it."""
-        found = queries.list_receipts(
-            viewer=self.viewer, message_id=message_id, position=self.position, size=self.size
-        )
-        return self.page(found, ReceiptSerializer, lambda receipt: [receipt.user_id])
-
     def _marked(self, message_id: UUID, *, read: bool) -> Response:
         return self.shown_message(
             operations.set_message_read(viewer=self.viewer, message_id=message_id, read=read)
@@ -230,6 +222,20 @@ class MessageViewSet(SendingViewSet):
                 viewer=self.viewer, message_id=message_id, starred=starred
             )
         )
+
+
+class ReceiptViewSet(BaseViewSet):
+    """Who has had a message."""
+
+    name = "Receipts"
+
+    @operation(answers={200: page_of(ReceiptSerializer)}, takes=PAGED, refuses=(MessageNotFound,))
+    def list(self, request: Request, message_id: UUID) -> Response:
+        """Who has had it, and who has read it."""
+        found = queries.list_receipts(
+            viewer=self.viewer, message_id=message_id, position=self.position, size=self.size
+        )
+        return self.page(found, ReceiptSerializer, lambda receipt: [receipt.user_id])
 
 
 def _recipients(body: dict[str, Any]) -> tuple[UUID, ...]:

@@ -66,9 +66,7 @@ class SyncViewSet(BaseViewSet):
         `limit` counts messages. The cursor is good for ever; one from before a restored backup
         answers 410.
         """
-        query = request.query_params
-        people_of = self.people  # the query is checked before anything waits
-        USERS.read(query)
+        query, people_of = request.query_params, self.people_of()
         found = listen(
             self.viewer, cursor=CURSOR.read(query) or None, limit=self.size, wait=WAIT.read(query)
         )

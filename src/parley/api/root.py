@@ -52,13 +52,14 @@ class RootView(APIView):
 
     @extend_schema(
         operation_id="root",
+        summary="The main addresses.",
         tags=["api"],
         request=None,
         responses={200: OpenApiTypes.OBJECT},
         auth=[],
     )
     def get(self, request: Request) -> Response:
-        """The main addresses."""
+        """Return them as full URLs."""
         return Response({name: reverse(f"api:{name}", request=request) for name in PLACES})
 
 

@@ -9,7 +9,7 @@ from django.urls import include, path, register_converter
 from parley.api.blocks import BlockViewSet
 from parley.api.conversations import ConversationViewSet, ParticipantViewSet
 from parley.api.converters import IdConverter
-from parley.api.messages import HistoryViewSet, MessageViewSet
+from parley.api.messages import HistoryViewSet, MessageViewSet, ReceiptViewSet
 from parley.api.news import SyncViewSet, UnreadViewSet
 from parley.api.root import RedocView, RootView, SchemaView, SwaggerView
 
@@ -55,7 +55,7 @@ urlpatterns = [
         "message-read",
     ),
     _path(f"{MESSAGE}star/", MessageViewSet, {"put": "star", "delete": "unstar"}, "message-star"),
-    _path(f"{MESSAGE}receipts/", MessageViewSet, {"get": "receipts"}, "receipts"),
+    _path(f"{MESSAGE}receipts/", ReceiptViewSet, {"get": "list"}, "receipts"),
     _path("unread/", UnreadViewSet, READ, "unread"),
     _path("sync/", SyncViewSet, READ, "sync"),
     _path("blocks/", BlockViewSet, {"get": "list"}, "blocks"),
