@@ -16,10 +16,15 @@ from django.db import connection
 
 from parley.accounts.models import User
 from parley.dialects.models import Handle, MessageHandle, UserHandle
-from parley.kernel.database import in_transaction
+from parley.kernel.database import in_transaction, uuid_parameter
 from parley.messaging.models import Message
 
 LARGEST = 2**63 - 1
+NUMBER_SQL = """
+INSERT INTO dialects_messagehandle (message_id)
+SELECT message_id FROM sent WHERE outcome = 'new' ORDER BY place
+    ON CONFLICT DO NOTHING
+"""
 MOVE_ON_SQL = """
 SELECT setval(sequence, GREATEST(%s, COALESCE(pg_sequence_last_value(sequence), 1)))
   FROM (SELECT pg_get_serial_sequence(%s, 'number')::regclass AS sequence) AS its
@@ -61,6 +66,11 @@ def number_messages(messages: Sequence[Message]) -> None:
         _allot(MessageHandle, "message_id", [message.message_id for message in messages])
 
 
+def number_messages_in_sql() -> str:
+    """Return the same as a statement over ``sent``: what the database function has written."""
+    return NUMBER_SQL if settings.PARLEY.mounted_dialects() else ""
+
+
 def keep_numbers_of_users(wanted: Mapping[UUID, int]) -> dict[UUID, int]:
     """Give users the numbers they had elsewhere, if free; return the numbers they have then."""
     return _keep(UserHandle, "user_id", wanted)
@@ -98,17 +108,20 @@ def _reserve(model: type[Handle], key: str, largest: int) -> None:
     if not 0 < largest < LARGEST:
         return
     # Where the largest number ever given counts, it is enough to have given it.
-    standing = model(number=largest, **{key: uuid4()})
-    _manager(model).bulk_create([standing], ignore_conflicts=True)
+    one = uuid4()
+    _manager(model).bulk_create([model(number=largest, **{key: one})], ignore_conflicts=True)
     _pass(model, largest)
-    _manager(model).filter(**{key: getattr(standing, key)}).delete()
+    table = connection.ops.quote_name(_table(model))
+    with connection.cursor() as cursor:
+        statement = f"DELETE FROM {table} WHERE {key} = %s"  # noqa: S608 - names of ours
+        cursor.execute(statement, [uuid_parameter(one)])
 
 
 def _pass(model: type[Handle], number: int) -> None:
     """Have the sequence continue past a number that it did not give itself, where it is one."""
     if connection.vendor == "postgresql" and number > 0:
         with connection.cursor() as cursor:
-            cursor.execute(MOVE_ON_SQL, [number, model._meta.db_table])  # noqa: SLF001 - documented
+            cursor.execute(MOVE_ON_SQL, [number, _table(model)])
 
 
 def _allot(model: type[Handle], key: str, ids: Iterable[UUID]) -> None:
@@ -145,3 +158,7 @@ def _named(model: type[Handle], key: str, number: int) -> UUID | None:
 
 def _manager(model: type[Handle]) -> Any:
     return model._default_manager  # noqa: SLF001 - the documented name for generic code
+
+
+def _table(model: type[Handle]) -> str:
+    return model._meta.db_table  # noqa: SLF001 - as documented
