@@ -232,7 +232,7 @@ class TestListMessages:
             other = person(f"guest{n}")
             say(ada, write_to(other, ada).conversation_id)
 
-        with django_assert_max_num_queries(5):
+        with django_assert_max_num_queries(8):
             found = queries.list_messages(viewer=ada, size=50, **filters).items
         assert len(found) >= size
 

@@ -7,9 +7,10 @@ A deep page costs one index seek for each conversation active since: the one cos
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -28,8 +29,19 @@ from parley.messaging.sight import not_removed, see, visible
 from parley.messaging.unread import counting_start, maybe_unread
 
 CHUNK = 50
+FIRST = 10
+# Of a participant and the conversation, what a walk looks at.
+NEEDED = (
+    "user",
+    "conversation",
+    "visible_after",
+    "watermark",
+    "conversation__active_at",
+    "conversation__purged_seq",
+)
 
 Edge = tuple[datetime, UUID]  # what the lists are sorted by: sent_at, message_id
+EdgesOf: TypeAlias = "QuerySet[Message, tuple[datetime, UUID]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,7 @@ class Wanted:
         return found
 
 
-def list_messages(  # noqa: PLR0913 - one list, many filters
+def list_messages(
     *,
     viewer: User,
     box: str = "all",
@@ -124,10 +136,10 @@ def _walk(found: QuerySet[Participant], wanted: Wanted, n: int, *, everywhere: b
 def _merge(found: QuerySet[Participant], wanted: Wanted, n: int) -> list[Edge]:
     """Return the ``n`` edges nearest past the position, in the direction of the walk."""
     best: list[Edge] = []
-    for chunk in _by_activity(found, wanted):
-        if len(best) == n and not wanted.backward and chunk[0].conversation.active_at < best[-1][0]:
+    for some in _by_activity(found, wanted):
+        if len(best) == n and not wanted.backward and some[0].conversation.active_at < best[-1][0]:
             break
-        parts = [part for mine in chunk for part in _parts(mine, wanted, n)]
+        parts = _unread_parts(some, wanted, n) if wanted.unread_only else _parts(some, wanted, n)
         new = [(instant_value(at), uuid_value(key)) for at, key in union_all(parts)]
         past = {*best, *(edge for edge in new if wanted.is_past(edge))}
         best = sorted(past, reverse=not wanted.backward)[:n]
@@ -135,13 +147,19 @@ def _merge(found: QuerySet[Participant], wanted: Wanted, n: int) -> list[Edge]:
 
 
 def _by_activity(found: QuerySet[Participant], wanted: Wanted) -> Iterator[list[Participant]]:
-    """Walk conversations, latest activity first; going back in the list, only those active since the position."""
+    """Walk conversations, latest activity first, in growing steps: the first few fill most pages.
+
+    Going back in the list, only those active since the position.
+    """
     if wanted.backward and wanted.edge is not None:
         found = found.filter(conversation__active_at__gte=wanted.edge[0])
-    ordered = found.order_by("-conversation__active_at", "-conversation_id")
+    ordered = found.only(*NEEDED).order_by("-conversation__active_at", "-conversation_id")
     chunk = list(ordered[:CHUNK])
+    step = FIRST
     while chunk:
-        yield chunk
+        for start in range(0, len(chunk), step):
+            yield chunk[start : start + step]
+        step = CHUNK
         if len(chunk) < CHUNK:
             return
         last = chunk[-1].conversation
@@ -151,24 +169,55 @@ def _by_activity(found: QuerySet[Participant], wanted: Wanted) -> Iterator[list[
         chunk = list(ordered.filter(older)[:CHUNK])
 
 
-def _parts(
-    mine: Participant, wanted: Wanted, n: int
-) -> list[QuerySet[Message, tuple[datetime, UUID]]]:
-    """Return the queries that find a conversation's ``n`` edges nearest to the position."""
-    found = wanted.boxed(wanted.since(visible(mine)))
+def _parts(some: Sequence[Participant], wanted: Wanted, n: int) -> list[EdgesOf]:
+    """Return the queries that find each conversation's ``n`` edges nearest to the position."""
     order = "sent_at" if wanted.backward else "-sent_at"
-    if not wanted.unread_only:
-        return [found.order_by(order).values_list("sent_at", "message_id")[: n + 1]]
-    # What is unread lies past E, or is kept: neither part looks at what was read long ago.
-    found = found.filter(retracted_at=None)
-    marks = Mark.objects.filter(user_id=mine.user_id, conversation_id=mine.conversation_id)
-    passed = marks.filter(flags__in=flagged(Flag.READ), seq=OuterRef("seq"))
-    newer = found.filter(seq__gt=counting_start(mine)).exclude(Exists(passed))
-    kept = found.filter(seq__in=marks.filter(flags__in=flagged(Flag.KEPT)).values("seq"))
-    order = order.replace("sent_at", "seq")
     return [
-        part.order_by(order).values_list("sent_at", "message_id")[: n + 1] for part in (newer, kept)
+        wanted.boxed(wanted.since(visible(mine)))
+        .order_by(order)
+        .values_list("sent_at", "message_id")[: n + 1]
+        for mine in some
     ]
+
+
+def _unread_parts(some: Sequence[Participant], wanted: Wanted, n: int) -> list[EdgesOf]:
+    """As ``_parts``; what is unread lies past E, or is kept: nothing looks at what was read long ago."""
+    kept = _kept(some)
+    order = "seq" if wanted.backward else "-seq"
+    found = [_newer(mine) for mine in some]
+    found += [visible(mine).filter(seq__in=seqs) for mine, seqs in kept]
+    return [
+        wanted.boxed(wanted.since(unread))
+        .filter(retracted_at=None)
+        .order_by(order)
+        .values_list("sent_at", "message_id")[: n + 1]
+        for unread in found
+    ]
+
+
+def _newer(mine: Participant) -> QuerySet[Message]:
+    """What lies past E, and is neither read out of order nor removed."""
+    passed = Mark.objects.filter(
+        user_id=mine.user_id,
+        conversation_id=mine.conversation_id,
+        seq=OuterRef("seq"),
+        flags__in=sorted({*flagged(Flag.READ), *flagged(Flag.REMOVED)}),
+    )
+    found = Message.objects.filter(
+        conversation_id=mine.conversation_id, seq__gt=counting_start(mine)
+    )
+    return found.exclude(Exists(passed))
+
+
+def _kept(some: Sequence[Participant]) -> list[tuple[Participant, list[int]]]:
+    """Return the ``seq`` of what is kept unread in each of these conversations where there is any."""
+    by_id: dict[UUID, list[int]] = {mine.conversation_id: [] for mine in some}
+    found = Mark.objects.filter(
+        user_id=some[0].user_id, conversation_id__in=by_id, flags__in=flagged(Flag.KEPT)
+    )
+    for conversation_id, seq in found.values_list("conversation_id", "seq"):
+        by_id[conversation_id].append(seq)
+    return [(mine, by_id[mine.conversation_id]) for mine in some if by_id[mine.conversation_id]]
 
 
 # --- boxes with an index of their own ---------------------------------------------------------------------------
