@@ -6,6 +6,10 @@ from uuid import UUID
 
 from django.db import models
 
+from parley.dialects.legacy.models import LegacyKey, LegacySource
+
+__all__ = ["Handle", "LegacyKey", "LegacySource", "MessageHandle", "UserHandle"]
+
 
 class Handle(models.Model):
     """A number that is given once, and never to anything else."""

@@ -1,0 +1,1 @@
+"""Bringing an older backend's database over: ``manage.py import_legacy``."""
