@@ -17,7 +17,7 @@ class DialectsConfig(AppConfig):
         from parley.messaging.operations import messages_sent
 
         user_created.join(handles.number_user)
-        messages_sent.join(handles.number_messages)
+        messages_sent.join(handles.number_messages, in_sql=handles.number_messages_in_sql)
         for name in settings.PARLEY.mounted_dialects():
             wire = import_module(f"{self.name}.{name}.wire")
             speak(wire.PATHS, doors.voice(wire.render_no, wire.SEPARATORS))

@@ -155,7 +155,7 @@ BEGIN
          WHERE c.conversation_id = n.conversation_id)
     SELECT n.place, n.outcome, coalesce(m.conversation_id, n.conversation_id), coalesce(m.seq, n.new_seq),
            coalesce(m.revision, n.new_revision), coalesce(m.sent_at, n.new_at), n.gen, n.fingerprint, n.winner,
-           m.message_id, m.sender_id, m.subject::text, m.message_body, m.client_id::text, m.reply_to,
+           coalesce(m.message_id, n.message_id), m.sender_id, m.subject::text, m.message_body, m.client_id::text, m.reply_to,
            m.edited_at, m.retracted_at, k.flags
       FROM fresh n
       LEFT JOIN messaging_message m ON m.message_id = n.known_id AND n.outcome = 'known'

@@ -25,6 +25,10 @@ SELECT * FROM parley_send(
     %s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::uuid[],
     %s::bytea[], %s)
 """
+TOGETHER = """
+WITH sent AS MATERIALIZED ({call}), {parts}
+SELECT * FROM sent
+"""
 REFUSALS: dict[str, Callable[[], Refusal]] = {
     "reused": lambda: ClientIdReused(attr="client_id"),
     "nowhere": lambda: ConversationNotFound(attr="conversation"),
@@ -34,7 +38,7 @@ REFUSALS: dict[str, Callable[[], Refusal]] = {
 
 
 class Row(NamedTuple):
-    """What the function says of one draft; from ``message_id`` on: of a message known before."""
+    """What the function says of one draft; from ``sender_id`` on: of a message known before."""
 
     place: int
     outcome: str
@@ -65,6 +69,14 @@ class Outcome:
     # Left undone: their conversation is locked by someone else; or they are for the portable way.
     stuck: list[int] = field(default_factory=list)
     portable: list[int] = field(default_factory=list)
+
+
+def together(statements: Sequence[str]) -> str:
+    """Return ``CALL`` with statements that go with it, reading what it says from ``sent``."""
+    if not statements:
+        return CALL
+    parts = ", ".join(f"part{n} AS ({statement})" for n, statement in enumerate(statements))
+    return TOGETHER.format(call=CALL, parts=parts)
 
 
 def parameters(drafts: Sequence[Draft], *, waiting: bool) -> list[Any]:

@@ -1,0 +1,104 @@
+"""PostgreSQL from an event loop: a few connections of our own, lent first come, first served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import psycopg
+from django.db import connection
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from parley.kernel.database import ATTEMPTS
+
+Rows = list[tuple[Any, ...]]
+
+MOST_CONNECTIONS = 8
+PATIENCE_S = 5.0
+# What only Django's own connections take.
+DJANGOS = {"cursor_factory", "context", "prepare_threshold", "server_side_binding"}
+
+
+class AsyncDatabase:
+    """The database that Django uses too, over prepared statements that commit by themselves."""
+
+    def __init__(self, *, connections: int = MOST_CONNECTIONS) -> None:
+        self._pool = AsyncConnectionPool(
+            kwargs=_parameters,
+            min_size=1,
+            max_size=connections,
+            timeout=PATIENCE_S,
+            open=False,
+            check=None,
+        )
+        # The pool alone would let a newcomer overtake one that it has just woken.
+        self._turns = asyncio.Semaphore(connections)
+
+    async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        """Return all rows of a statement that reads; after a lost connection ask again.
+
+        :raises psycopg.Error: the database refuses it, or does not answer.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await self.once(sql, parameters)
+            except psycopg.OperationalError:
+                if attempt == ATTEMPTS:
+                    raise
+                await self.renew()
+        raise AssertionError("unreachable")
+
+    async def once(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        """Return all rows of a statement that is not to be repeated by itself.
+
+        :raises psycopg.Error: as above; whether it was committed may then be unknown.
+        """
+        async with self._turns:
+            lent = await self._lend()
+            try:
+                cursor = await lent.execute(sql, parameters, binary=True)
+                return await cursor.fetchall()
+            finally:
+                await self._pool.putconn(lent)
+
+    async def renew(self) -> None:
+        """Replace connections that do not answer any more, as after a restart of the database."""
+        await self._pool.check()
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def _lend(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+        try:
+            if self._pool.closed:
+                await self._pool.open()
+            return await self._pool.getconn()
+        except (PoolTimeout, PoolClosed) as error:
+            raise psycopg.OperationalError("the database does not answer") from error
+
+
+def _parameters() -> dict[str, Any]:
+    """Return how Django connects, for connections that are ours."""
+    found = connection.get_connection_params()
+    plain = {name: value for name, value in found.items() if name not in DJANGOS}
+    return plain | {"autocommit": True, "prepare_threshold": 0}
+
+
+_databases: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncDatabase] = WeakKeyDictionary()
+
+
+def database() -> AsyncDatabase:
+    """Return the running loop's database; it connects when it is first asked."""
+    loop = asyncio.get_running_loop()
+    if loop not in _databases:
+        _databases[loop] = AsyncDatabase()
+    return _databases[loop]
+
+
+async def close_database() -> None:
+    """Close the running loop's connections, if there are any."""
+    found = _databases.pop(asyncio.get_running_loop(), None)
+    if found is not None:
+        await found.close()
