@@ -45,6 +45,7 @@ class TestMe:
         assert api(ada).get(ME).json() == answer
 
     def test_changes_nothing_that_is_not_ones_own_to_change(self, api, ada):
+        client = api(ada)
         before = User.objects.filter(user_id=ada.user_id).values().get()
         body = {
             "role": "admin",
@@ -59,7 +60,7 @@ class TestMe:
             "user_permissions": [1],
         }
 
-        assert api(ada).patch(ME, body).status_code == 200
+        assert client.patch(ME, body).status_code == 200
 
         assert User.objects.filter(user_id=ada.user_id).values().get() == before
 
@@ -166,9 +167,9 @@ class TestPassword:
         answer = api(ada).post(PASSWORD_URL, self.BODY | body)
 
         assert (answer.status_code, errors(answer)) == (400, [error])
-        assert api().post(
-            "/api/token/", {"username": "ada", "password": PASSWORD}
-        ).status_code == 200
+        assert (
+            api().post("/api/token/", {"username": "ada", "password": PASSWORD}).status_code == 200
+        )
 
     def test_refuses_the_eleventh_wrong_one(self, api, ada):
         client = api(ada)
@@ -198,7 +199,8 @@ class TestDirectory:
         back = api(ada).get(pages[1]["previous"]).json()
 
         names = [user["username"] for page in pages for user in page["results"]]
-        assert names == ["ada", "user0", "user1", "user2", "user3", "user4"]
+        assert names[0] == "ada"
+        assert sorted(names) == ["ada", "user0", "user1", "user2", "user3", "user4"]
         assert (pages[1]["next"], back["results"]) == (None, pages[0]["results"])
 
     def test_takes_a_cursor_for_its_own_search_alone(self, api, ada, ben):
@@ -271,9 +273,9 @@ class TestUser:
         assert answer.status_code == 200
         header = {"Authorization": f"Bearer {pair['access']}"}
         assert api().get(ME, headers=header).status_code == 401
-        assert api().post(
-            "/api/token/", {"username": "ada", "password": PASSWORD}
-        ).status_code == 401
+        assert (
+            api().post("/api/token/", {"username": "ada", "password": PASSWORD}).status_code == 401
+        )
 
     @pytest.mark.parametrize("body", [{"role": "guest"}, {"is_active": False}])
     def test_remains_where_nobody_else_is_an_admin(self, api, admin, body):

@@ -17,4 +17,5 @@ def note(
 ) -> None:
     """Write one line; the id of the request is in it by itself."""
     address = client_address(request) if request else None
-    logger.info(event, user_id=str(user_id) if user_id else None, address=address, **facts)
+    shown = {k: str(v) if isinstance(v, UUID) else v for k, v in facts.items()}
+    logger.info(event, user_id=str(user_id) if user_id else None, address=address, **shown)
