@@ -154,8 +154,16 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 PASSWORD_HASHERS = [
-    f"django.contrib.auth.hashers.{name}"
-    for name in ("Argon2PasswordHasher", "PBKDF2PasswordHasher", "PBKDF2SHA1PasswordHasher")
+    *(
+        f"django.contrib.auth.hashers.{name}"
+        for name in (
+            "Argon2PasswordHasher",
+            "PBKDF2PasswordHasher",
+            "PBKDF2SHA1PasswordHasher",
+            "ScryptPasswordHasher",
+        )
+    ),
+    "parley.accounts.hashers.ImportedSHA256",
 ]
 
 AUTHENTICATION_BACKENDS = ["parley.http.signing_in.PasswordBackend"]
