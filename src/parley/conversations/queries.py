@@ -6,6 +6,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from parley.accounts.models import User
 from parley.conversations.models import Block, Conversation, Kind, Participant
@@ -18,6 +19,12 @@ from parley.kernel.times import from_micros, micros
 
 MOST_NESTED = 50
 NESTED = ("conversation_id", "user_id", "member_role", "read_seq", "delivered_seq", "joined_at")
+
+
+# The conversation's own columns, in words that name the participant's too: else planners may walk
+# everybody's conversations in their order, looking for the viewer's.
+ACTIVE_GEN = Coalesce("conversation__active_gen", "joined_gen")
+ACTIVE_AT = Coalesce("conversation__active_at", "joined_at")
 
 
 def live_participations(viewer_id: UUID) -> QuerySet[Participant]:

@@ -28,7 +28,7 @@ from parley.messaging.seen import SeenMessage
 from parley.messaging.sight import not_removed, see, visible
 from parley.messaging.unread import counting_start, maybe_unread
 
-CHUNK = 50
+CHUNK = 60
 FIRST = 10
 # Of a participant and the conversation, what a walk looks at.
 NEEDED = (
@@ -147,18 +147,17 @@ def _merge(found: QuerySet[Participant], wanted: Wanted, n: int) -> list[Edge]:
 
 
 def _by_activity(found: QuerySet[Participant], wanted: Wanted) -> Iterator[list[Participant]]:
-    """Walk conversations, latest activity first, in growing steps: the first few fill most pages.
+    """Walk conversations, latest activity first, the first few on their own: they fill most pages.
 
     Going back in the list, only those active since the position.
     """
     if wanted.backward and wanted.edge is not None:
         found = found.filter(conversation__active_at__gte=wanted.edge[0])
-    ordered = found.only(*NEEDED).order_by("-conversation__active_at", "-conversation_id")
+    ordered = found.only(*NEEDED).order_by(conversations.ACTIVE_AT.desc(), "-conversation_id")
     chunk = list(ordered[:CHUNK])
     step = FIRST
     while chunk:
-        for start in range(0, len(chunk), step):
-            yield chunk[start : start + step]
+        yield from filter(None, (chunk[:step], chunk[step:]))
         step = CHUNK
         if len(chunk) < CHUNK:
             return

@@ -197,7 +197,8 @@ def _by_activity(
             equal = dict(zip(ACTIVITY[:n], edge[:n], strict=True))
             past |= Q(**equal, **{f"{name}__{word}": edge[n]})
         found = found.filter(past)
-    ordered = found.order_by(*(name if backward else f"-{name}" for name in ACTIVITY))
+    order = (conversations.ACTIVE_GEN, conversations.ACTIVE_AT, F("conversation_id"))
+    ordered = found.order_by(*(key.asc() if backward else key.desc() for key in order))
     return ordered.values_list(*ACTIVITY)
 
 
