@@ -4,13 +4,15 @@ answer, answering.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django.urls import URLPattern, path
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 from rest_framework.serializers import Serializer
 from rest_framework.viewsets import ViewSet
 
@@ -32,6 +34,13 @@ class KeyMismatch(Invalid):
 
 class BaseViewSet(ViewSet):
     """A view set over the domain: each action parses, makes one call, and shows what it gave."""
+
+    # The names of the addresses below this one, which the browsable API leads to.
+    below: Sequence[str] = ()
+
+    def links(self) -> dict[str, str]:
+        """Return what is below this address, by title."""
+        return {_title(name): reverse(f"api:{name}", kwargs=self.kwargs) for name in self.below}
 
     @property
     def viewer(self) -> User:
@@ -107,6 +116,21 @@ class BaseViewSet(ViewSet):
         write = serializer(context={"people": people}).to_representation
         answer = paging.page(found, write, request=self.request, scope=self.scope)
         return Response(answer | people.beside())
+
+
+def address(
+    route: str,
+    view: type[BaseViewSet],
+    actions: dict[str, str],
+    name: str,
+    below: Sequence[str] = (),
+) -> URLPattern:
+    """Return an address of a view set; its page bears its name, and leads to what is below."""
+    return path(route, view.as_view({**actions}, name=_title(name), below=below), name=name)
+
+
+def _title(name: str) -> str:
+    return name.replace("-", " ").capitalize()
 
 
 def client_id(request: Request, body: Mapping[str, Any]) -> str | None:

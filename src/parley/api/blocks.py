@@ -19,8 +19,6 @@ from parley.kernel.errors import NotFound
 class BlockViewSet(BaseViewSet):
     """People whose direct messages I refuse, at every door."""
 
-    name = "Blocks"
-
     @operation(answers={200: page_of(BlockSerializer)}, takes=PAGED)
     def list(self, request: Request) -> Response:
         """Everyone I block."""

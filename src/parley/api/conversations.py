@@ -49,8 +49,6 @@ MANY = Amount("messages", "How many of the newest messages to nest: 0–100.", d
 class ConversationViewSet(BaseViewSet):
     """Conversations that I am in."""
 
-    name = "Conversations"
-
     @operation(
         answers={200: page_of(ConversationSerializer)}, takes=(ARCHIVED, KIND, UNREAD, FEW, *PAGED)
     )
@@ -171,8 +169,6 @@ class ConversationViewSet(BaseViewSet):
 
 class ParticipantViewSet(BaseViewSet):
     """Who is in a conversation."""
-
-    name = "Participants"
 
     @operation(
         answers={200: page_of(ParticipantSerializer)}, takes=PAGED, refuses=(ConversationNotFound,)

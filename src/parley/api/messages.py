@@ -87,8 +87,6 @@ class SendingViewSet(BaseViewSet):
 class HistoryViewSet(SendingViewSet):
     """The messages of one conversation."""
 
-    name = "Messages of a conversation"
-
     @operation(
         answers={200: page_of(MessageSerializer)},
         takes=(*PLACES, *PAGED),
@@ -123,8 +121,6 @@ class HistoryViewSet(SendingViewSet):
 
 class MessageViewSet(SendingViewSet):
     """Messages across my conversations."""
-
-    name = "Messages"
 
     @operation(
         answers={200: page_of(MessageSerializer)},
@@ -226,8 +222,6 @@ class MessageViewSet(SendingViewSet):
 
 class ReceiptViewSet(BaseViewSet):
     """Who has had a message."""
-
-    name = "Receipts"
 
     @operation(answers={200: page_of(ReceiptSerializer)}, takes=PAGED, refuses=(MessageNotFound,))
     def list(self, request: Request, message_id: UUID) -> Response:

@@ -34,8 +34,6 @@ waiting = threading.BoundedSemaphore(MOST_WAITING)
 class UnreadViewSet(BaseViewSet):
     """How much I have not read."""
 
-    name = "Unread"
-
     @operation(answers={200: UnreadTotalSerializer}, takes=(VERIFY,))
     def retrieve(self, request: Request) -> Response:
         """My unread total. It stops at 1,000, and is then `capped`."""
@@ -51,8 +49,6 @@ class UnreadViewSet(BaseViewSet):
 
 class SyncViewSet(BaseViewSet):
     """Everything that changed, for clients that keep a copy."""
-
-    name = "Sync"
 
     @operation(
         answers={200: NewsSerializer},

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.urls import include, path, register_converter
 
+from parley.api.bases import address
 from parley.api.blocks import BlockViewSet
 from parley.api.conversations import ConversationViewSet, ParticipantViewSet
 from parley.api.converters import IdConverter
@@ -24,42 +23,52 @@ CONVERSATION = "conversations/<id:conversation_id>/"
 MESSAGE = "messages/<id:message_id>/"
 
 
-def _path(route: str, view: Any, actions: dict[str, str], name: str) -> Any:
-    return path(route, view.as_view(actions, name=view.name), name=name)
-
-
 urlpatterns = [
     path("", RootView.as_view(), name="root"),
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", SwaggerView.as_view(), name="docs"),
     path("redoc/", RedocView.as_view(), name="redoc"),
     path("", include("parley.api.accounts.urls")),
-    _path("conversations/", ConversationViewSet, LIST, "conversations"),
-    _path(CONVERSATION, ConversationViewSet, DETAIL, "conversation"),
-    _path(f"{CONVERSATION}read/", ConversationViewSet, {"post": "read"}, "conversation-read"),
-    _path(f"{CONVERSATION}unread/", ConversationViewSet, {"post": "unread"}, "conversation-unread"),
-    _path(f"{CONVERSATION}participants/", ParticipantViewSet, LIST, "participants"),
-    _path(
+    address("conversations/", ConversationViewSet, LIST, "conversations"),
+    address(
+        CONVERSATION,
+        ConversationViewSet,
+        DETAIL,
+        "conversation",
+        below=("history", "participants", "conversation-read", "conversation-unread"),
+    ),
+    address(f"{CONVERSATION}read/", ConversationViewSet, {"post": "read"}, "conversation-read"),
+    address(
+        f"{CONVERSATION}unread/", ConversationViewSet, {"post": "unread"}, "conversation-unread"
+    ),
+    address(f"{CONVERSATION}participants/", ParticipantViewSet, LIST, "participants"),
+    address(
         f"{CONVERSATION}participants/<id:user_id>/",
         ParticipantViewSet,
         {"patch": "partial_update", "delete": "destroy"},
         "participant",
     ),
-    _path(f"{CONVERSATION}messages/", HistoryViewSet, LIST, "history"),
-    _path("messages/", MessageViewSet, LIST, "messages"),
-    _path(MESSAGE, MessageViewSet, DETAIL, "message"),
-    _path(
+    address(f"{CONVERSATION}messages/", HistoryViewSet, LIST, "history"),
+    address("messages/", MessageViewSet, LIST, "messages"),
+    address(
+        MESSAGE,
+        MessageViewSet,
+        DETAIL,
+        "message",
+        below=("message-read", "message-star", "receipts"),
+    ),
+    address(
         f"{MESSAGE}read/",
         MessageViewSet,
         {"put": "set_read", "delete": "set_unread"},
         "message-read",
     ),
-    _path(f"{MESSAGE}star/", MessageViewSet, {"put": "star", "delete": "unstar"}, "message-star"),
-    _path(f"{MESSAGE}receipts/", ReceiptViewSet, {"get": "list"}, "receipts"),
-    _path("unread/", UnreadViewSet, READ, "unread"),
-    _path("sync/", SyncViewSet, READ, "sync"),
-    _path("blocks/", BlockViewSet, {"get": "list"}, "blocks"),
-    _path(
+    address(f"{MESSAGE}star/", MessageViewSet, {"put": "star", "delete": "unstar"}, "message-star"),
+    address(f"{MESSAGE}receipts/", ReceiptViewSet, {"get": "list"}, "receipts"),
+    address("unread/", UnreadViewSet, READ, "unread"),
+    address("sync/", SyncViewSet, READ, "sync"),
+    address("blocks/", BlockViewSet, {"get": "list"}, "blocks"),
+    address(
         "blocks/<id:user_id>/",
         BlockViewSet,
         READ | {"put": "update", "delete": "destroy"},

@@ -20,7 +20,8 @@ PLACES = {
 def start(request: HttpRequest) -> HttpResponse:
     """A page for people, the same addresses in JSON for everyone else."""
     if "text/html" in request.headers.get("Accept", ""):
-        response = render(request, "web/start.html")
+        origin = request.build_absolute_uri("/").rstrip("/")
+        response = render(request, "web/start.html", {"origin": origin})
     else:
         found = {name: request.build_absolute_uri(path) for name, path in PLACES.items()}
         response = JsonResponse(found)

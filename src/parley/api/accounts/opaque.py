@@ -31,8 +31,6 @@ from parley.http.security_log import note
 class OpaqueTokenViewSet(SigningViewSet):
     """Tokens for ``Authorization: Token``."""
 
-    name = "Opaque tokens"
-
     def get_permissions(self) -> Any:
         return [AllowAny()] if self.action == "create" else super().get_permissions()
 

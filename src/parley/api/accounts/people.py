@@ -57,7 +57,6 @@ SEARCH: Text = Text(
 class RegistrationViewSet(BaseViewSet):
     """Signing up."""
 
-    name = "Register"
     authentication_classes = ()
     permission_classes = (AllowAny,)
     throttle_classes = (SignUpThrottle,)
@@ -87,8 +86,6 @@ class RegistrationViewSet(BaseViewSet):
 
 class MeViewSet(BaseViewSet):
     """Myself."""
-
-    name = "Me"
 
     def _taking_password(self) -> AbstractContextManager[None]:
         return taking_password(
@@ -134,8 +131,6 @@ class MeViewSet(BaseViewSet):
 
 class PeopleViewSet(BaseViewSet):
     """Everyone who may sign in."""
-
-    name = "Users"
 
     @property
     def scope(self) -> str:

@@ -25,7 +25,6 @@ from parley.http.security_log import note
 class SessionViewSet(SigningViewSet):
     """My session. Changing it needs a CSRF token, signing in as well: ``GET`` gives one."""
 
-    name = "Session"
     authentication_classes = (SessionAuthentication,)
     permission_classes = (AllowAny,)
 

@@ -41,7 +41,6 @@ def plain_errors(error: Exception, context: dict[str, Any]) -> Response | None:
 class TokenViewSet(SigningViewSet):
     """Tokens for scripts and apps: sign in, stay signed in, sign out."""
 
-    name = "Tokens"
     authentication_classes = ()
     permission_classes = (AllowAny,)
 

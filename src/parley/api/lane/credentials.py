@@ -1,0 +1,127 @@
+"""Who asks, by the three proofs of identity; what was proved is remembered for a few seconds.
+
+An entry lives four seconds since its last check, so that what is revoked ends within five; and when
+this process itself lets something change an account, all of them end at once.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from io import BytesIO
+from uuid import UUID
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse
+from django.utils import timezone
+from knox.crypto import hash_token
+from rest_framework.authentication import CSRFCheck
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import AccessToken
+
+from parley.accounts import express
+from parley.accounts.models import User
+from parley.accounts.people import Person
+from parley.api.lane.requests import Arrived, NotMine
+from parley.http import wire
+from parley.http.tokens import SIGN_IN, USER
+from parley.kernel import ids
+
+LIFE_S = 4.0
+MOST = 20_000
+SAFE = {"GET"}
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """Who asks, with how they are shown to themselves, and until when that holds."""
+
+    viewer: User
+    person: wire.Json
+    until: float
+    by_session: bool = False
+
+
+class Credentials:
+    """What was proved lately."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes | str, Proved] = {}
+
+    def forget(self) -> None:
+        self._known = {}
+
+    async def prove(self, request: Arrived) -> Proved:
+        """Return who asks.
+
+        :raises NotMine: nobody, as far as can be seen here.
+        """
+        header = request.headers.get(b"authorization")
+        if header is not None:
+            return self._fresh(header) or self._keep(header, await _by_header(header))
+        asked = ASGIRequest(dict(request.scope), BytesIO())
+        key = asked.COOKIES.get(settings.SESSION_COOKIE_NAME)
+        if not key:
+            raise NotMine
+        proved = self._fresh(key) or self._keep(key, await _by_session(key))
+        if request.scope["method"] not in SAFE:
+            _check_csrf(asked)
+        return proved
+
+    def _fresh(self, key: bytes | str) -> Proved | None:
+        found = self._known.get(key)
+        return found if found is not None and time.monotonic() < found.until else None
+
+    def _keep(self, key: bytes | str, proved: Proved) -> Proved:
+        if len(self._known) >= MOST:
+            self.forget()
+        self._known[key] = proved
+        return proved
+
+
+async def _by_header(header: bytes) -> Proved:
+    scheme, _, text = header.partition(b" ")
+    if scheme == b"Bearer":
+        return await _by_bearer(text)
+    if scheme == b"Token" and text.isalnum():
+        digest = hash_token(text.decode("latin-1"))
+        return _proved(await express.token_owner(digest=digest, at=timezone.now()))
+    raise NotMine
+
+
+async def _by_bearer(text: bytes) -> Proved:
+    try:
+        token = AccessToken(text)  # type: ignore[arg-type] - the stubs want what it returns
+    except (TokenError, TypeError, ValueError, RecursionError):
+        raise NotMine from None
+    sign_in_id, user_id = (_id(token.get(claim)) for claim in (SIGN_IN, USER))
+    left = float(token["exp"]) - time.time()
+    return _proved(await express.signed_in(sign_in_id=sign_in_id, user_id=user_id), left=left)
+
+
+def _id(claim: object) -> UUID:
+    found = ids.parse(str(claim))
+    if found is None:
+        raise NotMine
+    return found
+
+
+async def _by_session(key: str) -> Proved:
+    found = await express.session_user(session_key=key, at=timezone.now())
+    return _proved(found, by_session=True)
+
+
+def _proved(person: Person | None, *, left: float = LIFE_S, by_session: bool = False) -> Proved:
+    if person is None:
+        raise NotMine
+    viewer = User(user_id=person.user_id, username=person.username, role=person.role)
+    until = time.monotonic() + min(LIFE_S, left)
+    return Proved(viewer, wire.person(person), until, by_session)
+
+
+def _check_csrf(asked: ASGIRequest) -> None:
+    check = CSRFCheck(lambda _request: HttpResponse())
+    check.process_request(asked)
+    if check.process_view(asked, None, (), {}) is not None:
+        raise NotMine
