@@ -170,7 +170,8 @@ def _by_activity(found: QuerySet[Participant], wanted: Wanted) -> Iterator[list[
 
 def _parts(some: Sequence[Participant], wanted: Wanted, n: int) -> list[EdgesOf]:
     """Return the queries that find each conversation's ``n`` edges nearest to the position."""
-    order = "sent_at" if wanted.backward else "-sent_at"
+    # In one conversation seq and sent_at rise together; each order has its index.
+    order = "-seq" if wanted.edge is None else "sent_at" if wanted.backward else "-sent_at"
     return [
         wanted.boxed(wanted.since(visible(mine)))
         .order_by(order)

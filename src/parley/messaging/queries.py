@@ -74,18 +74,18 @@ def list_history(
     :raises ConversationNotFound: the viewer is not in it.
     """
     mine = conversations.get_participation(viewer=viewer, conversation_id=conversation_id)
-    found = visible(mine)
     if around is not None and position is None:
-        return _around(viewer, found, around, size)
+        return _around(viewer, mine, around, size)
+    rising = after is not None or changed_after is not None
+    up = rising if position is None else rising != position.backward
+    edge = None if position is None else int(position.key[0])
+    above = [n for n in (after, changed_after, edge if up else None) if n is not None]
+    below = [n for n in (before, None if up else edge) if n is not None]
     if changed_after is not None:
-        walk = _walk(found.filter(revision__gt=changed_after), "revision", position, rising=True)
-        key = _by_revision
-    elif after is not None:
-        walk = _walk(found.filter(seq__gt=after), "seq", position, rising=True)
-        key = _by_seq
+        walk, key = _walk(visible(mine), "revision", above, below, up=up), _by_revision
     else:
-        edge = Q() if before is None else Q(seq__lt=before)
-        walk, key = _walk(found.filter(edge), "seq", position, rising=False), _by_seq
+        found = visible(mine, after=max(above, default=0))
+        walk, key = _walk(found, "seq", [], below, up=up), _by_seq
     page = Page.cut(list(walk[: size + 1]), size=size, position=position, key=key)
     watermarks = {conversation_id: mine.watermark}
     return page.with_items(see(viewer.user_id, page.items, watermarks=watermarks))
@@ -100,22 +100,22 @@ def _by_revision(message: Message) -> tuple[int]:
 
 
 def _walk(
-    found: QuerySet[Message], name: str, position: Position | None, *, rising: bool
+    found: QuerySet[Message], name: str, above: list[int], below: list[int], *, up: bool
 ) -> QuerySet[Message]:
-    """Order by a number of the message, and continue past the position in that order."""
-    up = rising
-    if position is not None:
-        up = rising != position.backward
-        found = found.filter(**{f"{name}__{'gt' if up else 'lt'}": int(position.key[0])})
+    """Order by a number of the message, within these bounds."""
+    if above:
+        found = found.filter(**{f"{name}__gt": max(above)})
+    if below:
+        found = found.filter(**{f"{name}__lt": min(below)})
     return found.order_by(name if up else f"-{name}")
 
 
-def _around(viewer: User, found: QuerySet[Message], seq: int, size: int) -> Page[SeenMessage]:
+def _around(viewer: User, mine: Participant, seq: int, size: int) -> Page[SeenMessage]:
     """Return a page, newest first, with ``seq`` in the middle; at an end of the history it fills
     from the other.
     """
-    older = list(found.filter(seq__lte=seq).order_by("-seq")[: size + 1])
-    newer = list(found.filter(seq__gt=seq).order_by("seq")[: size + 1])
+    older = list(visible(mine).filter(seq__lte=seq).order_by("-seq")[: size + 1])
+    newer = list(visible(mine, after=seq).order_by("seq")[: size + 1])
     taken_newer = min(len(newer), max(size // 2, size - len(older)))
     taken_older = min(len(older), size - taken_newer)
     items = [*reversed(newer[:taken_newer]), *older[:taken_older]]

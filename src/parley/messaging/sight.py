@@ -112,11 +112,13 @@ def not_removed(viewer_id: UUID, found: QuerySet[Message]) -> QuerySet[Message]:
     return found.exclude(Exists(removed))
 
 
-def visible(mine: Participant) -> QuerySet[Message]:
+def visible(mine: Participant, *, after: int = 0) -> QuerySet[Message]:
     """The messages of a conversation that the viewer may see: not purged, not hidden, not removed
     for them.
     """
-    found = Message.objects.filter(conversation_id=mine.conversation_id, seq__gt=first_hidden(mine))
+    # One lower bound and never two: SQLite seeks to the first that it reads, and walks to the other.
+    lowest = max(after, first_hidden(mine))
+    found = Message.objects.filter(conversation_id=mine.conversation_id, seq__gt=lowest)
     return not_removed(mine.user_id, found)
 
 
