@@ -57,3 +57,8 @@ def _digest(user: User, password: str) -> bytes:
     """Return what a right password is remembered by; with the password the stamp changes."""
     said = f"{user.user_id} {user.security_stamp} {password}".encode(errors="surrogatepass")
     return hmac.digest(_key, said, "sha256")
+
+
+def forget() -> None:
+    """Forget every password that was right."""
+    _right.clear()
