@@ -7,7 +7,7 @@ class MessagingConfig(AppConfig):
 
     def ready(self) -> None:
         """Have marks forgotten when someone joins a group again."""
-        from parley.conversations.operations import rejoined  # noqa: PLC0415 - apps load before models
-        from parley.messaging.operations.reading import forget_reading  # noqa: PLC0415
+        from parley.conversations.operations import rejoined
+        from parley.messaging.operations.reading import forget_reading
 
         rejoined.join(forget_reading)

@@ -46,7 +46,7 @@ def _marked_read(message: Message, participants: list[SeenParticipant]) -> set[U
     return set(found.values_list("user_id", flat=True))
 
 
-def _receipt(message: Message, participant: SeenParticipant, marked: bool) -> Receipt:  # noqa: FBT001
+def _receipt(message: Message, participant: SeenParticipant, marked: bool) -> Receipt:
     read = marked or message.seq <= participant.read_seq
     delivered = read or message.seq <= participant.delivered_seq
     return Receipt(participant.user_id, delivered=delivered, read=read)
