@@ -299,3 +299,39 @@ class TestUser:
 
         assert (answer.status_code, errors(answer)) == (400, [error])
         assert not AuditEntry.objects.exists()
+
+
+class TestPages:
+    """The same addresses, looked at in a browser."""
+
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [
+            ("users/", 200),
+            ("users/me/", 200),
+            ("token/opaque/", 200),
+            ("session/", 200),
+            ("register/", 405),
+            ("token/", 405),
+            ("token/refresh/", 405),
+            ("token/verify/", 405),
+            ("token/blacklist/", 405),
+            ("users/me/password/", 405),
+        ],
+    )
+    def test_are_drawn_with_their_forms(self, api, ada, path, status):
+        answer = api(ada).get(f"/api/{path}", headers={"Accept": "text/html"})
+
+        assert answer.status_code == status
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert b"Traceback" not in answer.content
+
+    def test_sign_someone_up_by_their_form(self, api):
+        body = {"username": "ada", "password": PASSWORD, "email": "", "first_name": "Ada"}
+
+        answer = api().post(
+            "/api/register/", body, format="multipart", headers={"Accept": "text/html"}
+        )
+
+        assert answer.status_code == 201
+        assert User.objects.get().email is None
