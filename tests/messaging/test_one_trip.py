@@ -10,7 +10,6 @@ import pytest
 from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.talk import direct, group, in_parallel, say, write_to
 
 from parley.accounts.models import User
 from parley.conversations import operations as conversations
@@ -21,6 +20,7 @@ from parley.messaging import operations
 from parley.messaging.drafts import Draft
 from parley.messaging.models import Message
 from parley.messaging.operations import sending
+from tests.talk import direct, group, in_parallel, say, write_to
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
 

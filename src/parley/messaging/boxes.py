@@ -1,8 +1,9 @@
 """Messages across conversations: inbox, sent, unread, starred; newest first.
 
-Conversations are opened in the order of their activity, and only while the next may still hold one of the page's
-messages. Two boxes need no merging: one's own messages and the starred ones each have an index in this order.
-A deep page costs one index seek for each conversation active since: the one cost that grows, with the depth.
+Conversations are opened in the order of their activity, and only while the next may still hold one
+of the page's messages. Two boxes need no merging: one's own messages and the starred ones each have
+an index in this order. A deep page costs one index seek for each conversation active since: the one
+cost that grows, with the depth.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Wanted:
         return edge > self.edge if self.backward else edge < self.edge
 
     def since(self, found: QuerySet[Message]) -> QuerySet[Message]:
-        """Those at or past the position's instant; within one conversation no two share an instant."""
+        """Those at or past the position's instant; no two of a conversation share an instant."""
         if self.edge is None:
             return found
         return found.filter(**{f"sent_at__{'gte' if self.backward else 'lte'}": self.edge[0]})
@@ -98,8 +99,8 @@ def list_messages(
 ) -> Page[SeenMessage]:
     """Return one page of messages across the viewer's conversations, newest first.
 
-    ``box``: ``inbox`` others' messages, ``sent`` one's own, ``all`` both; ``with_user_id``: those of the direct
-    conversation with this person.
+    ``box``: ``inbox`` others' messages, ``sent`` one's own, ``all`` both; ``with_user_id``: those
+    of the direct conversation with this person.
 
     :raises ConversationNotFound: the viewer is not in the conversation given.
     """
@@ -130,7 +131,7 @@ def _walk(found: QuerySet[Participant], wanted: Wanted, n: int, *, everywhere: b
     return _merge(found, wanted, n)
 
 
-# --- merging conversations --------------------------------------------------------------------------------------
+# --- merging conversations ------------------------------------------------------------------------
 
 
 def _merge(found: QuerySet[Participant], wanted: Wanted, n: int) -> list[Edge]:
@@ -181,7 +182,7 @@ def _parts(some: Sequence[Participant], wanted: Wanted, n: int) -> list[EdgesOf]
 
 
 def _unread_parts(some: Sequence[Participant], wanted: Wanted, n: int) -> list[EdgesOf]:
-    """As ``_parts``; what is unread lies past E, or is kept: nothing looks at what was read long ago."""
+    """As ``_parts``; what is unread lies past E, or is kept: nothing looks at what was read."""
     kept = _kept(some)
     order = "seq" if wanted.backward else "-seq"
     found = [_newer(mine) for mine in some]
@@ -210,7 +211,7 @@ def _newer(mine: Participant) -> QuerySet[Message]:
 
 
 def _kept(some: Sequence[Participant]) -> list[tuple[Participant, list[int]]]:
-    """Return the ``seq`` of what is kept unread in each of these conversations where there is any."""
+    """Return the ``seq`` of what is kept unread in each of these, where there is any."""
     by_id: dict[UUID, list[int]] = {mine.conversation_id: [] for mine in some}
     found = Mark.objects.filter(
         user_id=some[0].user_id, conversation_id__in=by_id, flags__in=flagged(Flag.KEPT)
@@ -220,7 +221,7 @@ def _kept(some: Sequence[Participant]) -> list[tuple[Participant, list[int]]]:
     return [(mine, by_id[mine.conversation_id]) for mine in some if by_id[mine.conversation_id]]
 
 
-# --- boxes with an index of their own ---------------------------------------------------------------------------
+# --- boxes with an index of their own -------------------------------------------------------------
 
 
 def _sent(wanted: Wanted, n: int) -> list[Edge]:
@@ -240,7 +241,7 @@ def _sent(wanted: Wanted, n: int) -> list[Edge]:
 
 
 def _starred(found: QuerySet[Participant], wanted: Wanted, n: int) -> list[Edge]:
-    """Walk the viewer's stars, chunk by chunk, and keep those that the other filters let through."""
+    """Walk the viewer's stars, chunk by chunk, and keep those that the filters let through."""
     edges: list[Edge] = []
     for chunk in _star_chunks(wanted):
         in_chunk = Message.objects.filter(message_id__in=[message_id for _, message_id in chunk])
@@ -288,7 +289,7 @@ def _star_chunks(wanted: Wanted) -> Iterator[list[Edge]]:
 
 
 def _past(found: QuerySet, wanted: Wanted, instant: str) -> QuerySet:  # type: ignore[type-arg]
-    """Order by (instant, message_id), newest first unless backward, and continue past the position."""
+    """Order by (instant, message_id), newest first unless backward; continue past the position."""
     word = "gt" if wanted.backward else "lt"
     if wanted.edge is not None:
         at, message_id = wanted.edge

@@ -116,7 +116,8 @@ def visible(mine: Participant, *, after: int = 0) -> QuerySet[Message]:
     """The messages of a conversation that the viewer may see: not purged, not hidden, not removed
     for them.
     """
-    # One lower bound and never two: SQLite seeks to the first that it reads, and walks to the other.
+    # One lower bound and never two: SQLite seeks to the first that it reads, and walks to the
+    # other.
     lowest = max(after, first_hidden(mine))
     found = Message.objects.filter(conversation_id=mine.conversation_id, seq__gt=lowest)
     return not_removed(mine.user_id, found)
