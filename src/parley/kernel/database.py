@@ -106,11 +106,18 @@ def instant_value(value: Any) -> datetime:
 
 
 def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Return all rows of hand-written SQL. UUIDs among the parameters are adapted."""
-    adapted = [uuid_parameter(p) if isinstance(p, UUID) else p for p in parameters]
+    """Return all rows of hand-written SQL. UUIDs and instants among the parameters are adapted."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, adapted)
+        cursor.execute(sql, [_adapted(parameter) for parameter in parameters])
         return cast(list[tuple[Any, ...]], cursor.fetchall())
+
+
+def _adapted(parameter: Any) -> Any:
+    if isinstance(parameter, UUID):
+        return uuid_parameter(parameter)
+    if isinstance(parameter, datetime):
+        return connection.ops.adapt_datetimefield_value(parameter)
+    return parameter
 
 
 def any_of(condition: str, rows: Sequence[Sequence[Any]]) -> RawSQL:
