@@ -20,12 +20,13 @@ from parley.accounts import operations, queries
 from parley.accounts.credentials import Credential, Proof
 from parley.accounts.models import User
 from parley.http import tokens
-from parley.http.csrf import CsrfFailed
+from parley.http.problems import CsrfFailed
 from parley.http.requests import plain
 
 Proved = tuple[User, Credential]
 
 CHALLENGE = 'Bearer realm="api"'
+INNER = "parley.proved"
 
 
 class TokenNotValid(AuthenticationFailed):
@@ -33,6 +34,21 @@ class TokenNotValid(AuthenticationFailed):
 
     default_code = "token_not_valid"
     default_detail = "Given token not valid for any token type"
+
+
+class InnerAuthentication(BaseAuthentication):
+    """A live connection's own request: it proved who it is when it was opened.
+
+    The proof lies in the ASGI scope, which no client can write to.
+    """
+
+    def authenticate(self, request: Request) -> Proved | None:
+        scope: Any = getattr(plain(request), "scope", {})
+        found: Proved | None = scope.get(INNER)
+        return found
+
+    def authenticate_header(self, request: Request) -> str:
+        return CHALLENGE
 
 
 class BearerAuthentication(BaseAuthentication):

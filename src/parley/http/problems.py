@@ -50,3 +50,11 @@ class Full(APIException):
     status_code = 507
     default_detail = "There is no room left to store this."
     default_code = "insufficient_storage"
+
+
+class CsrfFailed(APIException):
+    """Another site may have made the browser send it."""
+
+    status_code = 403
+    default_detail = "CSRF verification failed."
+    default_code = "csrf_failed"

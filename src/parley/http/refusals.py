@@ -39,8 +39,7 @@ from rest_framework.exceptions import (
 from rest_framework.exceptions import PermissionDenied as Forbidden
 from rest_framework.response import Response
 
-from parley.http.csrf import CsrfFailed
-from parley.http.problems import RETRY_AFTER_S, Away, Full, Refused, RequestTooLarge
+from parley.http.problems import RETRY_AFTER_S, Away, CsrfFailed, Full, Refused, RequestTooLarge
 from parley.http.voices import voice_of
 from parley.http.wire import Json
 from parley.kernel import errors
