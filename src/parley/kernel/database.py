@@ -10,8 +10,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import BooleanField, Model, QuerySet, UUIDField
-from django.db.models.expressions import RawSQL
+from django.db.models import Model, QuerySet, UUIDField
 
 from parley.kernel.errors import Unavailable
 
@@ -120,16 +119,15 @@ def _adapted(parameter: Any) -> Any:
     return parameter
 
 
-def any_of(condition: str, rows: Sequence[Sequence[Any]]) -> RawSQL:
-    """Return a filter: the condition holds, with the parameters of one of these rows.
+def exactly(name: str, value: object) -> dict[str, object]:
+    """Return the filter ``name = value`` for a walk that begins amid the rows with the value.
 
-    Each row is a range of an index to every planner, which a join that compares columns of two
-    tables is not: that one they walk from its beginning.
+    On MySQL and MariaDB an equality is looked up by itself, and the walk comes from its far end to
+    where it should begin; two bounds make one range of it. Order such a walk by the name first.
     """
-    adapted = [uuid_parameter(p) if isinstance(p, UUID) else p for row in rows for p in row]
-    return RawSQL(  # noqa: S611 - the condition is ours, the values are parameters
-        " OR ".join([f"({condition})"] * len(rows)), adapted, output_field=BooleanField()
-    )
+    if connection.vendor == "mysql":
+        return {f"{name}__gte": value, f"{name}__lte": value}
+    return {name: value}
 
 
 def locked(found: QuerySet[M]) -> QuerySet[M]:

@@ -14,14 +14,14 @@ from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, SmallIntegerField, When
 
 from parley.accounts.models import User
 from parley.conversations import queries as conversations
 from parley.conversations.models import Participant
 from parley.conversations.operations import ConversationNotFound
 from parley.kernel import ids
-from parley.kernel.database import instant_value, union_all, uuid_value
+from parley.kernel.database import exactly, instant_value, union_all, uuid_value
 from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
 from parley.messaging.models import Flag, Mark, Message, flagged
@@ -172,10 +172,11 @@ def _by_activity(found: QuerySet[Participant], wanted: Wanted) -> Iterator[list[
 def _parts(some: Sequence[Participant], wanted: Wanted, n: int) -> list[EdgesOf]:
     """Return the queries that find each conversation's ``n`` edges nearest to the position."""
     # In one conversation seq and sent_at rise together; each order has its index.
-    order = "-seq" if wanted.edge is None else "sent_at" if wanted.backward else "-sent_at"
+    sign = "" if wanted.backward else "-"
+    order = (f"{sign}conversation_id", f"{sign}{'seq' if wanted.edge is None else 'sent_at'}")
     return [
         wanted.boxed(wanted.since(visible(mine)))
-        .order_by(order)
+        .order_by(*order)
         .values_list("sent_at", "message_id")[: n + 1]
         for mine in some
     ]
@@ -184,13 +185,13 @@ def _parts(some: Sequence[Participant], wanted: Wanted, n: int) -> list[EdgesOf]
 def _unread_parts(some: Sequence[Participant], wanted: Wanted, n: int) -> list[EdgesOf]:
     """As ``_parts``; what is unread lies past E, or is kept: nothing looks at what was read."""
     kept = _kept(some)
-    order = "seq" if wanted.backward else "-seq"
+    order = ("conversation_id", "seq") if wanted.backward else ("-conversation_id", "-seq")
     found = [_newer(mine) for mine in some]
     found += [visible(mine).filter(seq__in=seqs) for mine, seqs in kept]
     return [
         wanted.boxed(wanted.since(unread))
         .filter(retracted_at=None)
-        .order_by(order)
+        .order_by(*order)
         .values_list("sent_at", "message_id")[: n + 1]
         for unread in found
     ]
@@ -205,7 +206,7 @@ def _newer(mine: Participant) -> QuerySet[Message]:
         flags__in=sorted({*flagged(Flag.READ), *flagged(Flag.REMOVED)}),
     )
     found = Message.objects.filter(
-        conversation_id=mine.conversation_id, seq__gt=counting_start(mine)
+        **exactly("conversation_id", mine.conversation_id), seq__gt=counting_start(mine)
     )
     return found.exclude(Exists(passed))
 
@@ -231,12 +232,14 @@ def _sent(wanted: Wanted, n: int) -> list[Edge]:
         conversation_id=OuterRef("conversation_id"),
         left_at=None,
         visible_after__lt=OuterRef("seq"),
+        conversation__purged_seq__lt=OuterRef("seq"),
     )
-    found = Message.objects.filter(
-        Exists(in_sight), sender_id=wanted.viewer_id, seq__gt=F("conversation__purged_seq")
-    )
-    found = not_removed(wanted.viewer_id, found)
-    ordered = _past(found, wanted, "sent_at")
+    # Looked up for each message of the walk: joined, it would come first in some planner's eyes.
+    is_in_sight = Case(When(Exists(in_sight), then=1), default=0, output_field=SmallIntegerField())
+    mine = Message.objects.filter(**exactly("sender_id", wanted.viewer_id))
+    kept = not_removed(wanted.viewer_id, mine)
+    found = kept.annotate(is_in_sight=is_in_sight).filter(is_in_sight=1)
+    ordered = _past(found, wanted, ("sender_id", "sent_at", "message_id"))
     return list(ordered.values_list("sent_at", "message_id")[:n])
 
 
@@ -268,10 +271,12 @@ def _starred(found: QuerySet[Participant], wanted: Wanted, n: int) -> list[Edge]
 
 
 def _star_chunks(wanted: Wanted) -> Iterator[list[Edge]]:
-    stars = Mark.objects.filter(user_id=wanted.viewer_id, starred_sent_at__isnull=False)
+    stars = Mark.objects.filter(
+        **exactly("user_id", wanted.viewer_id), starred_sent_at__isnull=False
+    )
     walk = wanted
     while True:
-        ordered = _past(stars, walk, "starred_sent_at")
+        ordered = _past(stars, walk, ("user_id", "starred_sent_at", "message_id"))
         chunk = list(ordered.values_list("starred_sent_at", "message_id")[: 4 * CHUNK])
         if chunk:
             yield chunk
@@ -288,8 +293,11 @@ def _star_chunks(wanted: Wanted) -> Iterator[list[Edge]]:
         )
 
 
-def _past(found: QuerySet, wanted: Wanted, instant: str) -> QuerySet:  # type: ignore[type-arg]
-    """Order by (instant, message_id), newest first unless backward; continue past the position."""
+def _past(found: QuerySet, wanted: Wanted, index: tuple[str, str, str]) -> QuerySet:  # type: ignore[type-arg]
+    """Walk an index of (whose, instant, message_id), newest first unless backward, and continue
+    past the position.
+    """
+    _, instant, _ = index
     word = "gt" if wanted.backward else "lt"
     if wanted.edge is not None:
         at, message_id = wanted.edge
@@ -298,4 +306,4 @@ def _past(found: QuerySet, wanted: Wanted, instant: str) -> QuerySet:  # type: i
             **{f"{instant}__{word}e": at},
         )
     sign = "" if wanted.backward else "-"
-    return found.order_by(f"{sign}{instant}", f"{sign}message_id")
+    return found.order_by(*(f"{sign}{name}" for name in index))

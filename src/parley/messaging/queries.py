@@ -4,12 +4,11 @@ history.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
-from django.db.models.functions import Greatest
+from django.db.models import F, Q, QuerySet
 
 from parley.accounts.models import User
 from parley.conversations import queries as conversations
@@ -19,18 +18,17 @@ from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
 from parley.messaging.boxes import list_messages
 from parley.messaging.counting import count_messages
-from parley.messaging.models import Flag, Mark, Message, flagged
+from parley.messaging.models import Message
 from parley.messaging.receipts import list_receipts
 from parley.messaging.seen import SeenConversation, SeenMessage
 from parley.messaging.sight import find_message, get_message, newest, see, visible
 from parley.messaging.unread import (
     CAP,
     LIST_CAP,
-    SCAN,
     count_unread,
     count_unread_exactly,
+    maybe_unread,
     recount_unread,
-    start,
     unread_counts,
 )
 
@@ -52,6 +50,8 @@ __all__ = [
     "see",
     "show",
 ]
+
+SORTED = 1_000  # so many keys of conversations are fetched at once, to look for unread ones among
 
 
 # --- history --------------------------------------------------------------------------------------
@@ -107,15 +107,18 @@ def _walk(
         found = found.filter(**{f"{name}__gt": max(above)})
     if below:
         found = found.filter(**{f"{name}__lt": min(below)})
-    return found.order_by(name if up else f"-{name}")
+    sign = "" if up else "-"
+    return found.order_by(f"{sign}conversation_id", f"{sign}{name}")
 
 
 def _around(viewer: User, mine: Participant, seq: int, size: int) -> Page[SeenMessage]:
     """Return a page, newest first, with ``seq`` in the middle; at an end of the history it fills
     from the other.
     """
-    older = list(visible(mine).filter(seq__lte=seq).order_by("-seq")[: size + 1])
-    newer = list(visible(mine, after=seq).order_by("seq")[: size + 1])
+    older = list(
+        visible(mine).filter(seq__lte=seq).order_by("-conversation_id", "-seq")[: size + 1]
+    )
+    newer = list(visible(mine, after=seq).order_by("conversation_id", "seq")[: size + 1])
     taken_newer = min(len(newer), max(size // 2, size - len(older)))
     taken_older = min(len(older), size - taken_newer)
     items = [*reversed(newer[:taken_newer]), *older[:taken_older]]
@@ -158,10 +161,11 @@ def list_conversations(
     found = found.filter(is_archived) if archived else found.exclude(is_archived)
     if kind is not None:
         found = found.filter(conversation__kind=kind)
-    if unread_only:
-        found = _with_unread(viewer.user_id, found)
     # Only the keys are sorted; whole rows are read for the page alone.
-    keys = [_activity(*row) for row in _by_activity(found, position)[: size + 1]]
+    if unread_only:
+        keys = _with_unread(viewer, found, position, size + 1)
+    else:
+        keys = [_activity(*row) for row in _by_activity(found, position)[: size + 1]]
     page = Page.cut(keys, size=size, position=position, key=lambda key: key)
     listed = _participations(viewer, [UUID(key[-1]) for key in page.items])
     return page.with_items(show(viewer, listed, newest(viewer, listed, messages), LIST_CAP))
@@ -174,10 +178,11 @@ def _participations(viewer: User, conversation_ids: Sequence[UUID]) -> list[Part
     return [rows[key] for key in conversation_ids if key in rows]
 
 
+Activity = tuple[int, int, str]
 ACTIVITY = ("conversation__active_gen", "conversation__active_at", "conversation_id")
 
 
-def _activity(active_gen: int, active_at: datetime, conversation_id: UUID) -> tuple[int, int, str]:
+def _activity(active_gen: int, active_at: datetime, conversation_id: UUID) -> Activity:
     return active_gen, micros(active_at), str(conversation_id)
 
 
@@ -202,35 +207,32 @@ def _by_activity(
     return ordered.values_list(*ACTIVITY)
 
 
-def _with_unread(viewer_id: UUID, found: QuerySet[Participant]) -> QuerySet[Participant]:
-    """Those in which something is unread, looking at no more messages than a count would."""
-    mark = Mark.objects.filter(
-        user_id=viewer_id, conversation_id=OuterRef("conversation_id"), seq=OuterRef("seq")
-    )
-    passed = mark.filter(flags__in=sorted({*flagged(Flag.READ), *flagged(Flag.REMOVED)}))
-    newer = (
-        Message.objects.filter(
-            conversation_id=OuterRef("conversation_id"),
-            seq__gt=OuterRef("start"),
-            seq__lte=OuterRef("start") + SCAN * LIST_CAP,
-            retracted_at=None,
-        )
-        .exclude(sender_id=viewer_id)
-        .exclude(Exists(passed))
-    )
-    kept_mark = Mark.objects.filter(
-        user_id=viewer_id,
-        conversation_id=OuterRef("conversation_id"),
-        seq__gt=Greatest(OuterRef("visible_after"), OuterRef("conversation__purged_seq")),
-        flags__in=[f for f in flagged(Flag.KEPT) if not f & Flag.REMOVED],
-    )
-    spoken = Message.objects.filter(
-        conversation_id=OuterRef("conversation_id"), seq=OuterRef("seq"), retracted_at=None
-    )
-    return found.annotate(start=start()).filter(
-        Q(conversation__last_seq__gt=F("start")) & Exists(newer)
-        | Exists(kept_mark.filter(Exists(spoken)))
-    )
+def _with_unread(
+    viewer: User, found: QuerySet[Participant], position: Position | None, size: int
+) -> list[Activity]:
+    """Return the keys of the nearest ``size`` in which something is unread, as the count has it."""
+    keys: list[Activity] = []
+    for some in _in_steps(maybe_unread(viewer.user_id, found), position, size):
+        listed = _participations(viewer, [UUID(key[-1]) for key in some])
+        counts = unread_counts(viewer.user_id, listed, cap=LIST_CAP)
+        counted = {str(conversation_id) for conversation_id, (n, _) in counts.items() if n}
+        keys += [key for key in some if key[-1] in counted]
+        if len(keys) >= size:
+            break
+    return keys[:size]
+
+
+def _in_steps(
+    found: QuerySet[Participant], position: Position | None, step: int
+) -> Iterator[list[Activity]]:
+    """Walk the keys; many are sorted at once, few are looked at at a time."""
+    while True:
+        keys = [_activity(*row) for row in _by_activity(found, position)[:SORTED]]
+        for start in range(0, len(keys), step):
+            yield keys[start : start + step]
+        if len(keys) < SORTED:
+            return
+        position = Position(keys[-1], backward=position is not None and position.backward)
 
 
 def show(
