@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import shutil
@@ -25,10 +26,12 @@ def newman() -> Path:
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not here: nodejs brings it, and it brings newman")
-    if not NEWMAN.exists():
-        done = subprocess.run([npm, "install"], cwd=FOLDER, capture_output=True, check=False)
-        if done.returncode:
-            pytest.skip("newman is not here: `npm install` in postman/ brings it")
+    with (FOLDER / "package.json").open() as lock:  # of the workers of a run one installs it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not NEWMAN.exists():
+            done = subprocess.run([npm, "install"], cwd=FOLDER, capture_output=True, check=False)
+            if done.returncode:
+                pytest.skip("newman is not here: `npm install` in postman/ brings it")
     return NEWMAN
 
 
