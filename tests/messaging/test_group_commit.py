@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from django.db import DataError, OperationalError, connection, transaction
 
+from parley.conversations import events
 from parley.conversations.models import Conversation
 from parley.conversations.operations import ConversationNotFound
 from parley.dialects.models import MessageHandle
@@ -19,7 +20,7 @@ from parley.messaging.drafts import Draft
 from parley.messaging.group_commit import GroupCommit
 from parley.messaging.models import Message
 from parley.messaging.operations import sending
-from tests.talk import direct, history
+from tests.talk import direct, history, in_parallel
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
 
@@ -121,6 +122,26 @@ class TestGroupCommit:
         sent = [answer.message.message_id for answer in answers[:5]]
         numbers = MessageHandle.objects.order_by("number").values_list("message_id", flat=True)
         assert list(numbers) == sent
+
+    def test_tells_what_happened_once_it_is_committed(self, ada, ben, cyd):
+        talks = [direct(ada, ben), direct(ada, cyd)]
+        told = []
+
+        def listen(events):
+            told.extend((e.conversation_id, e.revision, Message.objects.count()) for e in events)
+
+        def hear(events):
+            in_parallel([lambda: (listen(events), connection.close())])
+
+        events.happened.join(hear)
+        try:
+            answers = send_all([Draft(ada.user_id, "x", conversation_id=t) for t in talks * 5])
+        finally:
+            events.happened.leave(hear)
+
+        last = {a.message.conversation_id: a.message.revision for a in answers}
+        assert {where: revision for where, revision, _ in told} == last
+        assert told[-1][2] == 10
 
     def test_tells_those_who_joined_in_the_same_transaction(self, ada, ben):
         told = []

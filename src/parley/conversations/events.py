@@ -59,6 +59,12 @@ def tell(*events: Event) -> None:
         transaction.on_commit(partial(_tell, events), robust=True)
 
 
+def tell_committed(*events: Event) -> None:
+    """Tell of events whose transaction has committed already."""
+    if events and happened.is_joined:
+        _tell(events)
+
+
 def _tell(events: Sequence[Event]) -> None:
     try:
         happened(events)

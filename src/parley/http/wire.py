@@ -79,7 +79,7 @@ class People:
         """Return what stands beside the answer: everyone by id, if not written out within."""
         if not self.compact:
             return {}
-        return {"users": {str(user_id): shown for user_id, shown in self.known.items()}}
+        return {"users": {str(user_id): self.known[user_id] for user_id in sorted(self.known)}}
 
 
 def message(seen: SeenMessage, people: People) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,10 +13,12 @@ from django.db import connection
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from parley.kernel.database import ATTEMPTS
+from parley.kernel.database import rows as synchronous_rows
 
 Rows = list[tuple[Any, ...]]
 
 MOST_CONNECTIONS = 8
+MOST_THREADS = 4
 PATIENCE_S = 5.0
 # What only Django's own connections take.
 DJANGOS = {"cursor_factory", "context", "prepare_threshold", "server_side_binding"}
@@ -83,10 +86,12 @@ def _parameters() -> dict[str, Any]:
     """Return how Django connects, for connections that are ours."""
     found = connection.get_connection_params()
     plain = {name: value for name, value in found.items() if name not in DJANGOS}
-    return plain | {"autocommit": True, "prepare_threshold": 0}
+    options = f"{plain.get('options', '')} -c TimeZone=UTC".strip()
+    return plain | {"options": options, "autocommit": True, "prepare_threshold": 0}
 
 
 _databases: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncDatabase] = WeakKeyDictionary()
+_threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="reader")
 
 
 def database() -> AsyncDatabase:
@@ -95,6 +100,20 @@ def database() -> AsyncDatabase:
     if loop not in _databases:
         _databases[loop] = AsyncDatabase()
     return _databases[loop]
+
+
+async def rows(sql: str, parameters: Sequence[Any] = ()) -> Rows:
+    """Return all rows of a statement that reads, on any database; most have no driver for loops."""
+    if connection.vendor == "postgresql":
+        return await database().rows(sql, parameters)
+    return await asyncio.get_running_loop().run_in_executor(_threads, _rows, sql, parameters)
+
+
+def _rows(sql: str, parameters: Sequence[Any]) -> Rows:
+    try:
+        return synchronous_rows(sql, parameters)
+    finally:
+        connection.close()
 
 
 async def close_database() -> None:

@@ -18,11 +18,13 @@ import psycopg
 from django.conf import settings
 from django.db import OperationalError, connection
 
+from parley.conversations.events import tell_committed
 from parley.kernel.async_database import database
 from parley.kernel.database import ATTEMPTS
 from parley.kernel.errors import Invalid, Refusal, Unavailable
 from parley.messaging.drafts import Draft
 from parley.messaging.operations import messages_sent, one_trip, send_many
+from parley.messaging.operations.sending import news_of
 from parley.messaging.seen import Sent
 
 LARGEST = 100  # larger batches win nothing more
@@ -60,7 +62,9 @@ class FunctionWriter:
     async def _call(self, drafts: Sequence[Draft]) -> Mapping[int, Result]:
         statement = one_trip.together(messages_sent.in_sql() or [])
         rows = await database().once(statement, one_trip.parameters(drafts, waiting=False))
-        return one_trip.read(drafts, rows, want_new=False).results
+        results = one_trip.read(drafts, rows, want_new=False).results
+        tell_committed(*news_of(results[place] for place in sorted(results)))
+        return results
 
     async def _bisect(self, drafts: Sequence[Draft]) -> Mapping[int, Result]:
         """Find the draft that the database cannot hold; the others go through."""

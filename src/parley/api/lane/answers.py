@@ -10,7 +10,6 @@ from django.conf import settings
 from parley.api.lane.requests import Arrived
 from parley.http.guard import Send
 from parley.http.middleware import POLICY
-from parley.http.problems import Refused
 from parley.http.refusals import as_api_exception, content_of, headers_of, report
 from parley.http.request_ids import HEADER, request_id
 
@@ -49,8 +48,7 @@ def encode(shown: Any) -> bytes:
 def refused(error: Exception, path: str) -> Answer:
     """Return the answer to what the domain refused, or failed at; a failure is logged."""
     answer = as_api_exception(error)
-    if not isinstance(answer, Refused):
-        report(error, answer, None)
+    report(error, answer, None)
     more = [(name.lower().encode(), value.encode()) for name, value in headers_of(answer).items()]
     return Answer(answer.status_code, content_of(answer, path), more)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -68,10 +68,13 @@ def send_many(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
     places = [place for place in range(len(drafts)) if place not in results]
     written = _write_surely([drafts[place] for place in places]) if places else []
     results.update(zip(places, written, strict=True))
-    tell(
-        *(_told(answer.message) for answer in written if isinstance(answer, Sent) and answer.is_new)
-    )
+    tell(*news_of(written))
     return [results[place] for place in range(len(drafts))]
+
+
+def news_of(results: Iterable[Sent | Refusal]) -> list[Event]:
+    """Return what is to be told of sends."""
+    return [_told(each.message) for each in results if isinstance(each, Sent) and each.is_new]
 
 
 def _told(message: SeenMessage) -> Event:

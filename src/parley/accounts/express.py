@@ -1,0 +1,80 @@
+"""Who a credential proves, asked from an event loop: the questions of ``queries``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib.sessions.models import Session
+from django.utils.crypto import constant_time_compare
+
+from parley.accounts.models import User
+from parley.accounts.operations.credentials import COARSE
+from parley.accounts.people import COLUMNS, Person
+from parley.accounts.queries import addressed
+from parley.kernel.async_database import rows
+from parley.kernel.database import instant_value, uuid_value
+from parley.kernel.text import is_storable
+
+PERSON = ", ".join(f"u.{column}" for column in COLUMNS)
+SIGN_IN_SQL = f"""
+SELECT {PERSON}
+  FROM accounts_signin s JOIN accounts_user u ON u.user_id = s.user_id
+ WHERE s.sign_in_id = %s AND u.user_id = %s AND s.security_stamp = u.security_stamp AND u.is_active
+"""  # noqa: S608 - the names are ours
+TOKEN_SQL = f"""
+SELECT {PERSON}, t.last_used_at
+  FROM accounts_opaquetoken t JOIN accounts_user u ON u.user_id = t.user_id
+ WHERE t.digest = %s AND (t.expiry IS NULL OR t.expiry > %s)
+   AND t.security_stamp = u.security_stamp AND u.is_active
+"""  # noqa: S608
+SESSION_SQL = "SELECT session_data FROM django_session WHERE session_key = %s AND expire_date > %s"
+USER_SQL = (
+    f"SELECT {PERSON}, u.security_stamp FROM accounts_user u WHERE u.user_id = %s AND u.is_active"  # noqa: S608
+)
+RECIPIENT_SQL = "SELECT user_id FROM accounts_user WHERE {column} = %s AND is_active"
+
+
+def read_person(row: Sequence[Any]) -> Person:
+    """Return the person of a row that begins with ``PERSON``."""
+    user_id, *between, created_at = row[: len(COLUMNS)]
+    return Person(uuid_value(user_id), *between, instant_value(created_at))
+
+
+async def signed_in(*, sign_in_id: UUID, user_id: UUID) -> Person | None:
+    """Return the user of a sign-in by JWT while both are live."""
+    found = await rows(SIGN_IN_SQL, [sign_in_id, user_id])
+    return read_person(found[0]) if found else None
+
+
+async def token_owner(*, digest: str, at: datetime) -> Person | None:
+    """Return the user of an opaque token; nobody too if its use is to be noted, which writes."""
+    found = await rows(TOKEN_SQL, [digest, at])
+    if not found or found[0][-1] is None or instant_value(found[0][-1]) <= at - COARSE:
+        return None
+    return read_person(found[0])
+
+
+async def session_user(*, session_key: str, at: datetime) -> Person | None:
+    """Return the user of a session while both are live."""
+    found = await rows(SESSION_SQL, [session_key, at])
+    if not found:
+        return None
+    held: dict[str, str] = Session.get_session_store_class()().decode(found[0][0])
+    users = await rows(USER_SQL, [uuid_value(held["_auth_user_id"])]) if held else []
+    if not users:
+        return None
+    stamp = User(security_stamp=users[0][-1]).get_session_auth_hash()
+    is_live = constant_time_compare(held.get("_auth_user_hash", ""), stamp)
+    return read_person(users[0]) if is_live else None
+
+
+async def find_recipient(*, name: str) -> UUID | None:
+    """Return the id of the active user that a text names, if it names one."""
+    if not is_storable(name):
+        return None
+    column, key = addressed(name)
+    found = await rows(RECIPIENT_SQL.format(column=column), [key])
+    return uuid_value(found[0][0]) if found else None

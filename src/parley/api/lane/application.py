@@ -1,0 +1,136 @@
+"""The express lane: the hot calls of the canonical API, answered without the framework.
+
+It stands before Django and answers what it recognises exactly, byte by byte as the views do: JSON,
+a credential that proves someone, parameters that it knows. Whatever else comes, goes on to Django
+as it came, the body that was read included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+from django.db import connection
+
+from parley.api.lane import reading, sending
+from parley.api.lane.answers import Answer, refused, send_answer
+from parley.api.lane.credentials import Credentials
+from parley.api.lane.requests import Arrived, NotMine, arrived, read_body
+from parley.http.guard import Application, Message, Receive, Scope, Send
+from parley.http.throttling import wait_for
+from parley.kernel import ids
+
+CONVERSATION = "/api/conversations/"
+LIST, ONE = b"GET, POST, HEAD, OPTIONS", b"GET, HEAD, OPTIONS"
+UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
+# What changes here says nothing about anyone's credentials.
+HARMLESS = (CONVERSATION, "/api/messages/", "/api/blocks/")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What answers a method at an address; ``rate`` is what it counts as."""
+
+    prepare: Callable[..., Awaitable[Callable[[], Awaitable[Answer]]]]
+    allow: bytes
+    rate: str = "all"
+
+
+# Sending works on every database; the reading statements are PostgreSQL's.
+SENDING = {
+    ("POST", "/api/messages/"): Route(sending.prepare, LIST, "send"),
+    ("POST", "messages/"): Route(sending.prepare_in, LIST, "send"),
+}
+READING = {
+    ("GET", CONVERSATION): Route(reading.prepare_inbox, LIST),
+    ("GET", "messages/"): Route(reading.prepare_history, LIST),
+    ("GET", "/api/unread/"): Route(reading.prepare_unread, ONE),
+}
+
+
+class Lane:
+    """Stands before an ASGI application."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._credentials = Credentials()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        route, conversation_id = _route(scope["method"], scope["path"])
+        if route is None:
+            await self._pass(scope, receive, send)
+            return
+        raw: bytes | None = None
+        try:
+            request = arrived(scope)
+            if scope["method"] == "POST":
+                request.raw = raw = await read_body(receive)
+            await self._answer(request, route, conversation_id, send)
+        except NotMine:
+            await self._application(scope, _again(raw, receive), send)
+
+    async def _answer(
+        self, request: Arrived, route: Route, conversation_id: UUID | None, send: Send
+    ) -> None:
+        """Answer a request.
+
+        :raises NotMine: it is for Django after all; nothing was done, and nothing was sent.
+        """
+        where = () if conversation_id is None else (conversation_id,)
+        try:
+            proved = await self._credentials.prove(request)
+            work = await route.prepare(request, proved, *where)
+        except psycopg.Error:  # Django finds out by itself, and says so
+            raise NotMine from None
+        if wait_for(route.rate, str(proved.viewer.user_id)) is not None:
+            raise NotMine
+        try:
+            answer = await work()
+        except NotMine:
+            raise
+        except Exception as error:  # noqa: BLE001 - what is not foreseen is logged, and answers 500
+            answer = refused(error, request.scope["path"])
+        by_session = proved.by_session
+        await send_answer(send, request, answer, allow=route.allow, by_session=by_session)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let Django answer; what may have changed an account ends what is remembered of all."""
+        try:
+            await self._application(scope, receive, send)
+        finally:
+            if scope["method"] in UNSAFE and not scope["path"].startswith(HARMLESS):
+                self._credentials.forget()
+
+
+def _route(method: str, path: str) -> tuple[Route | None, UUID | None]:
+    """Return what answers here, and for which conversation."""
+    found = SENDING.get((method, path))
+    if found is None and connection.vendor == "postgresql":
+        found = READING.get((method, path))
+    if found is not None or not path.startswith(CONVERSATION):
+        return found, None
+    text, _, rest = path.removeprefix(CONVERSATION).partition("/")
+    conversation_id = ids.parse(text)
+    if conversation_id is None or not rest:
+        return None, None
+    found = SENDING.get((method, rest))
+    if found is None and connection.vendor == "postgresql":
+        found = READING.get((method, rest))
+    return found, conversation_id
+
+
+def _again(raw: bytes | None, receive: Receive) -> Receive:
+    """Return what gives a body once more that was read already."""
+    if raw is None:
+        return receive
+    left: list[Message] = [{"type": "http.request", "body": raw, "more_body": False}]
+
+    async def replay() -> Message:
+        return left.pop() if left else await receive()
+
+    return replay

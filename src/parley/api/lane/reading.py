@@ -1,0 +1,130 @@
+"""Reading in the lane: the history, the inbox, and how much is unread."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from rest_framework.utils.urls import replace_query_param
+
+from parley.accounts.people import shown_to
+from parley.api.conversations import FEW
+from parley.api.lane.answers import Answer, encode
+from parley.api.lane.credentials import Proved
+from parley.api.lane.requests import Arrived, NotMine
+from parley.api.messages import AFTER, BEFORE, CHANGED_AFTER
+from parley.http import wire
+from parley.http.paging import read_cursor, write_cursor
+from parley.http.parameters import CURSOR, LIMIT, USERS, only_one
+from parley.kernel.errors import Invalid
+from parley.kernel.paging import Page, Position
+from parley.messaging import express
+from parley.messaging.express import Found, People
+
+T = TypeVar("T")
+
+Prepared = Callable[[], Awaitable[Answer]]
+
+PAGED = {LIMIT.name, CURSOR.name, USERS.name}
+PLACES = {place.name: place for place in (BEFORE, AFTER, CHANGED_AFTER)}
+HISTORY_SCOPE, INBOX_SCOPE = "HistoryViewSet.list", "ConversationViewSet.list"
+
+
+async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
+    """Return what answers ``GET /api/conversations/{id}/messages/``."""
+    try:
+        size, position, compact = _paging(request, HISTORY_SCOPE, PLACES.keys())
+        only_one(request.query, *PLACES.values())
+        places = {name: place.read(request.query) for name, place in PLACES.items()}
+    except Invalid:
+        raise NotMine from None
+
+    async def answer() -> Answer:
+        found = await express.list_history(
+            viewer_id=proved.viewer.user_id,
+            conversation_id=conversation_id,
+            **places,
+            position=position,
+            size=size,
+        )
+        people = _people(proved, found.people, compact=compact)
+        return _page(request, found, lambda m: wire.message(m, people), people, HISTORY_SCOPE)
+
+    return answer
+
+
+async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
+    """Return what answers ``GET /api/conversations/``."""
+    try:
+        size, position, compact = _paging(request, INBOX_SCOPE, {FEW.name})
+        messages = FEW.read(request.query)
+    except Invalid:
+        raise NotMine from None
+    if messages not in {0, 1}:
+        raise NotMine
+
+    async def answer() -> Answer:
+        found = await express.list_conversations(
+            viewer_id=proved.viewer.user_id, messages=messages, position=position, size=size
+        )
+        people = _people(proved, found.people, compact=compact)
+        return _page(request, found, lambda c: wire.conversation(c, people), people, INBOX_SCOPE)
+
+    return answer
+
+
+async def prepare_unread(request: Arrived, proved: Proved) -> Prepared:
+    """Return what answers ``GET /api/unread/``."""
+    if request.query:
+        raise NotMine
+    total = await express.count_unread(viewer_id=proved.viewer.user_id)
+    if total is None:
+        raise NotMine
+    shown = Answer(200, encode(wire.unread_total(total)))
+
+    async def answer() -> Answer:
+        return shown
+
+    return answer
+
+
+def _paging(request: Arrived, scope: str, more: Any) -> tuple[int, Position | None, bool]:
+    """Return the size, the position and the form of people that a list is asked for in.
+
+    :raises Invalid: a parameter is wrong.
+    :raises NotMine: there are others than these, or people are to be seen by rules of their own.
+    """
+    if (
+        not request.query.keys() <= PAGED | set(more)
+        or settings.PARLEY.contact_details == "participants"
+    ):
+        raise NotMine
+    query = request.query
+    return LIMIT.read(query), read_cursor(query, scope=scope), USERS.read(query) == "map"
+
+
+def _people(proved: Proved, found: People, *, compact: bool) -> wire.People:
+    shown = shown_to(proved.viewer, found.values())
+    return wire.People.of({person.user_id: person for person in shown}, compact=compact)
+
+
+def _page(
+    request: Arrived,
+    found: Found[Page[T]],
+    write: Callable[[T], wire.Json],
+    people: wire.People,
+    scope: str,
+) -> Answer:
+    def link(position: Position | None) -> str | None:
+        if position is None:
+            return None
+        cursor = write_cursor(position, scope=scope)
+        return replace_query_param(request.address, CURSOR.name, cursor)
+
+    page = found.value
+    shown = wire.page(
+        map(write, page.items), following=link(page.next), previous=link(page.previous)
+    )
+    return Answer(200, encode(shown | people.beside()))

@@ -1,0 +1,305 @@
+"""The hot questions of ``queries``, asked from an event loop, in PostgreSQL's own SQL.
+
+They answer what ``queries`` answers, in the same values; a test compares them. People come with the
+answer, as everyone may see them: whoever shows them hides what is not for the viewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from parley.accounts.express import PERSON, read_person
+from parley.accounts.people import COLUMNS, Person
+from parley.conversations.operations import ConversationNotFound
+from parley.conversations.queries import MOST_NESTED
+from parley.conversations.seen import Me, SeenParticipant
+from parley.kernel.async_database import rows
+from parley.kernel.paging import Page, Position
+from parley.kernel.times import from_micros, micros
+from parley.messaging.models import Flag
+from parley.messaging.seen import SeenConversation, SeenMessage, UnreadTotal
+from parley.messaging.sight import is_read
+from parley.messaging.unread import CAP, CHUNK, KEPT_FLAGS, LIST_CAP, SCAN, UNREAD_FLAGS
+
+T = TypeVar("T")
+
+LAST = 2**63 - 1
+
+People = dict[UUID, Person]
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """What was asked for, and the people in it."""
+
+    value: T
+    people: People
+
+
+# --- messages -------------------------------------------------------------------------------------
+
+MESSAGE = (
+    "m.message_id, m.conversation_id, m.sender_id, m.seq, m.revision, m.subject, m.message_body,"
+    " m.sent_at, m.client_id, m.reply_to, m.edited_at, m.retracted_at"
+)
+WIDTH = 12
+PERSON_WIDTH = len(COLUMNS)
+NOT_REMOVED = f"COALESCE(k.flags, 0) & {Flag.REMOVED:d} = 0"
+
+
+def _message(viewer_id: UUID, row: Sequence[Any], flags: int | None, watermark: int) -> SeenMessage:
+    """Return the message of a row that begins with ``MESSAGE``, as the viewer sees it."""
+    read = row[2] == viewer_id or is_read(row[3], flags or 0, watermark)
+    return SeenMessage(*row[:WIDTH], read=read, starred=bool((flags or 0) & Flag.STARRED))
+
+
+HISTORY = """
+SELECT {message}, k.flags, mine.watermark, {person}
+  FROM (SELECT p.watermark, GREATEST(p.visible_after, c.purged_seq) AS hidden
+          FROM conversations_participant p
+          JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
+         WHERE p.user_id = %s AND p.conversation_id = %s AND p.left_at IS NULL) AS mine
+  LEFT JOIN LATERAL (
+       SELECT m.* FROM messaging_message m
+        WHERE m.conversation_id = %s AND m.seq > mine.hidden
+          AND m.{name} > %s AND m.{name} < %s
+          AND NOT EXISTS (
+              SELECT FROM messaging_mark k
+               WHERE k.user_id = %s AND k.conversation_id = m.conversation_id AND k.seq = m.seq
+                 AND k.flags & {removed} <> 0)
+        ORDER BY m.{name} {order} LIMIT %s) AS m ON true
+  LEFT JOIN messaging_mark k
+    ON k.user_id = %s AND k.conversation_id = m.conversation_id AND k.seq = m.seq
+  LEFT JOIN accounts_user u ON u.user_id = m.sender_id
+ ORDER BY m.{name} {order}
+"""
+HISTORIES = {
+    (name, up): HISTORY.format(
+        message=MESSAGE,
+        person=PERSON,
+        name=name,
+        order="ASC" if up else "DESC",
+        removed=int(Flag.REMOVED),
+    )
+    for name in ("seq", "revision")
+    for up in (False, True)
+}
+
+
+async def list_history(
+    *,
+    viewer_id: UUID,
+    conversation_id: UUID,
+    before: int | None = None,
+    after: int | None = None,
+    changed_after: int | None = None,
+    position: Position | None = None,
+    size: int,
+) -> Found[Page[SeenMessage]]:
+    """Return one page of a conversation, as ``queries.list_history`` does.
+
+    :raises ConversationNotFound: the viewer is not in it.
+    """
+    name = "seq" if changed_after is None else "revision"
+    rising = after is not None or changed_after is not None
+    low = after if changed_after is None else changed_after
+    bounds = [-1 if low is None else low, LAST if before is None else before]
+    up = rising
+    if position is not None:
+        up = rising != position.backward
+        edge = int(position.key[0])
+        bounds = [max(bounds[0], edge), bounds[1]] if up else [bounds[0], min(bounds[1], edge)]
+    asked = [viewer_id, conversation_id, conversation_id, *bounds, viewer_id, size + 1, viewer_id]
+    found = await rows(HISTORIES[name, up], asked)
+    if not found:
+        raise ConversationNotFound
+    spoken = [row for row in found if row[0] is not None]
+    people = _people(row[WIDTH + 2 :] for row in spoken)
+    seen = [_message(viewer_id, row, row[WIDTH], row[WIDTH + 1]) for row in spoken]
+    page = Page.cut(seen, size=size, position=position, key=_seq if name == "seq" else _revision)
+    return Found(page, people)
+
+
+def _seq(message: SeenMessage) -> tuple[int]:
+    return (message.seq,)
+
+
+def _revision(message: SeenMessage) -> tuple[int]:
+    return (message.revision,)
+
+
+def _people(found: Iterable[Sequence[Any]]) -> People:
+    """Return the people of rows that begin with ``PERSON``, each once."""
+    people: People = {}
+    for row in found:
+        if row[0] not in people:
+            people[row[0]] = read_person(row)
+    return people
+
+
+# --- the inbox ------------------------------------------------------------------------------------
+
+START = "GREATEST(p.watermark, p.visible_after, c.purged_seq)"
+UNREAD = f"""
+(SELECT COUNT(*) FROM messaging_message n
+  LEFT JOIN messaging_mark k
+    ON k.user_id = p.user_id AND k.conversation_id = n.conversation_id AND k.seq = n.seq
+ WHERE n.conversation_id = p.conversation_id AND n.seq > {START} AND n.seq <= {START} + %s
+   AND n.sender_id <> p.user_id AND n.retracted_at IS NULL
+   AND (k.flags IS NULL OR k.flags IN ({UNREAD_FLAGS})))
++ (SELECT COUNT(*) FROM messaging_mark k
+     JOIN messaging_message n ON n.conversation_id = k.conversation_id AND n.seq = k.seq
+    WHERE k.user_id = p.user_id AND k.conversation_id = p.conversation_id
+      AND k.flags IN ({KEPT_FLAGS}) AND k.seq > p.visible_after AND k.seq > c.purged_seq
+      AND n.retracted_at IS NULL)
+"""  # noqa: S608 - the parts are ours
+CONVERSATION = (
+    "c.conversation_id, c.kind, c.title, c.created_at, c.changed_at, c.last_seq, c.revision,"
+    " c.member_count, c.active_gen, c.active_at"
+)
+MINE = "p.member_role, p.read_seq, p.watermark, p.muted_until, p.pinned_at"
+INBOX = """
+WITH page AS MATERIALIZED (
+    SELECT {conversation}, {mine}, {start} AS start, {unread} AS unread,
+           GREATEST(p.visible_after, c.purged_seq) AS hidden
+      FROM conversations_participant p
+      JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
+     WHERE p.user_id = %s AND p.left_at IS NULL
+       AND (p.archived_seq IS NULL OR p.archived_seq < c.last_seq)
+       AND (c.active_gen, c.active_at, c.conversation_id) {word} (%s, %s, %s)
+     ORDER BY c.active_gen {order}, c.active_at {order}, c.conversation_id {order}
+     LIMIT %s)
+SELECT page.*, {message}, m.flags, {person}
+  FROM page
+  LEFT JOIN LATERAL (
+       SELECT m.*, k.flags FROM messaging_message m
+         LEFT JOIN messaging_mark k
+           ON k.user_id = %s AND k.conversation_id = m.conversation_id AND k.seq = m.seq
+        WHERE m.conversation_id = page.conversation_id AND m.seq > page.hidden AND {not_removed}
+        ORDER BY m.seq DESC LIMIT 1) AS m ON true
+  LEFT JOIN accounts_user u ON u.user_id = m.sender_id
+ ORDER BY page.active_gen {order}, page.active_at {order}, page.conversation_id {order}
+"""
+INBOXES = {
+    backward: INBOX.format(
+        conversation=CONVERSATION,
+        mine=MINE,
+        start=START,
+        unread=UNREAD,
+        message=MESSAGE,
+        person=PERSON,
+        not_removed=NOT_REMOVED,
+        word=">" if backward else "<",
+        order="ASC" if backward else "DESC",
+    )
+    for backward in (False, True)
+}
+PAGE_WIDTH = 18
+# Hiding a direct conversation does not leave it.
+MEMBERS = f"""
+SELECT p.conversation_id, p.user_id, p.member_role, p.read_seq, p.delivered_seq, p.joined_at,
+       {PERSON}
+  FROM unnest(%s::uuid[], %s::boolean[]) AS wanted (conversation_id, is_direct)
+ CROSS JOIN LATERAL (
+       (SELECT p.* FROM conversations_participant p
+         WHERE NOT wanted.is_direct AND p.conversation_id = wanted.conversation_id
+           AND p.left_at IS NULL
+         ORDER BY p.joined_at, p.user_id LIMIT {MOST_NESTED})
+        UNION ALL
+       (SELECT p.* FROM conversations_participant p
+         WHERE wanted.is_direct AND p.conversation_id = wanted.conversation_id
+         ORDER BY p.joined_at, p.user_id LIMIT {MOST_NESTED})) AS p
+  JOIN accounts_user u ON u.user_id = p.user_id
+ ORDER BY p.joined_at, p.user_id
+"""  # noqa: S608
+NEWEST_EDGE = (LAST, from_micros(2**57), UUID(int=2**128 - 1))
+
+
+async def list_conversations(
+    *, viewer_id: UUID, messages: int, position: Position | None, size: int
+) -> Found[Page[SeenConversation]]:
+    """Return one page of the viewer's inbox, each with its newest message if ``messages`` is 1."""
+    backward = position is not None and position.backward
+    asked = [SCAN * LIST_CAP, viewer_id, *_edge(position), size + 1, viewer_id]
+    found = await rows(INBOXES[backward], asked)
+    page = Page.cut(found, size=size, position=position, key=_activity)
+    members = await _members(page.items)
+    nested: dict[UUID, list[SeenParticipant]] = {row[0]: [] for row in page.items}
+    for row in members:
+        nested[row[0]].append(SeenParticipant(*row[1:6]))
+    people = _people(row[6:] for row in members)
+    senders = _people(row[-PERSON_WIDTH:] for row in page.items if row[PAGE_WIDTH] is not None)
+    shown = [_conversation(viewer_id, row, nested[row[0]], messages) for row in page.items]
+    return Found(page.with_items(shown), people | senders)
+
+
+async def _members(found: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    if not found:
+        return []
+    return await rows(MEMBERS, [[row[0] for row in found], [row[1] == "direct" for row in found]])
+
+
+def _edge(position: Position | None) -> tuple[Any, ...]:
+    if position is None:
+        return NEWEST_EDGE
+    gen, at, conversation_id = position.key
+    return int(gen), from_micros(int(at)), UUID(str(conversation_id))
+
+
+def _activity(row: Sequence[Any]) -> tuple[int, int, str]:
+    return row[8], micros(row[9]), str(row[0])
+
+
+def _conversation(
+    viewer_id: UUID, row: Sequence[Any], participants: list[SeenParticipant], messages: int
+) -> SeenConversation:
+    (conversation_id, kind, title, created_at, changed_at, last_seq, revision, count) = row[:8]
+    role, read_seq, watermark, muted_until, pinned_at, start, unread = row[10:17]
+    said = row[PAGE_WIDTH:]
+    last = None if said[0] is None else _message(viewer_id, said, said[WIDTH], watermark)
+    return SeenConversation(
+        conversation_id=conversation_id,
+        kind=kind,
+        title=title,
+        created_at=created_at,
+        changed_at=changed_at,
+        last_seq=last_seq,
+        revision=revision,
+        participant_count=count,
+        participants=participants,
+        messages=[last] if last and messages else [],
+        last_message=last,
+        unread_count=min(unread, LIST_CAP),
+        unread_capped=unread >= LIST_CAP or last_seq > start + SCAN * LIST_CAP,
+        me=Me(role, read_seq, watermark, muted_until, None, pinned_at),
+    )
+
+
+# --- how much is unread ---------------------------------------------------------------------------
+
+TOTAL = f"""
+SELECT {UNREAD}, c.last_seq > {START} + %s
+  FROM conversations_participant p
+  JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
+ WHERE p.user_id = %s AND p.left_at IS NULL
+   AND (c.last_seq > {START} OR EXISTS (
+        SELECT FROM messaging_mark k
+         WHERE k.user_id = p.user_id AND k.conversation_id = p.conversation_id
+           AND k.flags IN ({KEPT_FLAGS})))
+ LIMIT {CHUNK + 1}
+"""  # noqa: S608
+
+
+async def count_unread(*, viewer_id: UUID) -> UnreadTotal | None:
+    """Return how much is unread in all; None where that takes more than one look."""
+    found = await rows(TOTAL, [SCAN * CAP, SCAN * CAP, viewer_id])
+    if len(found) > CHUNK:
+        return None
+    counts = [min(count, CAP) for count, _ in found]
+    messages, capped = sum(counts), any(count >= CAP or is_cut for count, is_cut in found)
+    return UnreadTotal(
+        min(messages, CAP), sum(1 for count in counts if count), capped=capped or messages >= CAP
+    )

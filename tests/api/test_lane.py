@@ -1,0 +1,496 @@
+"""The lane and Django answer alike: the same status, the same headers, the same bytes."""
+
+import asyncio
+import json
+import time
+from datetime import timedelta
+from unittest.mock import patch
+
+import httpx
+import pytest
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from parley.accounts.operations import create_token
+from parley.api.lane import credentials
+from parley.api.lane.application import Lane
+from parley.conversations import operations as conversations
+from parley.http import throttling, tokens
+from parley.http.guard import Guard
+from parley.kernel import ids
+from parley.kernel.async_database import close_database
+from parley.messaging import group_commit, operations
+from parley.messaging.models import Message
+from tests.conftest import PASSWORD
+from tests.talk import direct, group, say, write_to
+
+pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
+
+ON_POSTGRESQL = "postgresql"
+
+
+class Site:
+    """The server twice over: with the lane and without; it counts what came through to Django."""
+
+    def __init__(self):
+        self.passed = 0
+        self._django = get_asgi_application()
+        self._lane = Lane(self._counted)
+        self._headers = {}
+
+    def sign_in(self, user):
+        self._headers = {"authorization": f"Bearer {tokens.sign_in(user).access}"}
+
+    def use(self, **headers):
+        self._headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    async def _counted(self, scope, receive, send):
+        self.passed += 1
+        await self._django(scope, receive, send)
+
+    def _play(self, application, requests):
+        async def run():
+            transport = httpx.ASGITransport(Guard(application, body_limit=2**20))
+            try:
+                async with httpx.AsyncClient(
+                    transport=transport, base_url="http://testserver"
+                ) as client:
+                    return [await self._one(client, *request) for request in requests]
+            finally:
+                await group_commit.drain()
+                await close_database()
+
+        return asyncio.run(run())
+
+    async def _one(self, client, method, path, body=None, headers=None):
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        more = {} if body is None else {"content": content}
+        sent = {"accept": "*/*", "x-request-id": "one", **self._headers, **(headers or {})}
+        if body is not None:
+            sent.setdefault("content-type", "application/json")
+        return await client.request(method, path, headers=sent, **more)
+
+    def by_lane(self, *requests):
+        return self._play(self._lane, requests)
+
+    def by_django(self, *requests):
+        return self._play(self._django, requests)
+
+    def both(self, *request):
+        """Return the two answers to one request, alike in all but their bodies."""
+        [fast], [plain] = self.by_lane(request), self.by_django(request)
+        assert fast.status_code == plain.status_code, (fast.text, plain.text)
+        assert sorted(fast.headers.items()) == sorted(plain.headers.items())
+        return fast, plain
+
+    def alike(self, *request, lane=True):
+        """Compare the answers to one request to the byte; say whether the lane gave its own."""
+        before = self.passed
+        fast, plain = self.both(*request)
+        assert fast.content == plain.content
+        assert (self.passed == before) is lane, "by the lane" if lane else "by Django"
+        return fast
+
+
+@pytest.fixture(autouse=True)
+def _no_rates():
+    throttling.forget_all()
+
+
+@pytest.fixture
+def site():
+    return Site()
+
+
+def reads():
+    """Whether this database's reads are the lane's."""
+    return connection.vendor == ON_POSTGRESQL
+
+
+def new_in_each(answer):
+    """Return a message that was sent, without what no two messages share."""
+    shown = answer.json()
+    assert list(shown)[:5] == ["message_id", "sender", "message_body", "sent_at", "conversation"]
+    return {k: v for k, v in shown.items() if k not in {"message_id", "sent_at", "seq", "revision"}}
+
+
+class TestSending:
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"message_body": "hello"},
+            {
+                "message_body": '  שלום 👩🏽‍🚀 \u2028 \u2029 \x7f \x1f \t\n "quoted" <b> ',
+                "subject": " s ",
+            },
+            {"message_body": "x", "reply_to": None, "client_id": None, "other": [1, {"a": None}]},
+            {"message_body": "x" * 16_000, "subject": "語" * 255},
+        ],
+    )
+    def test_in_a_conversation_is_alike(self, site, ada, ben, body):
+        talk = direct(ada, ben)
+        site.sign_in(ada)
+
+        fast, plain = site.both("POST", f"/api/conversations/{talk}/messages/", body)
+
+        assert fast.status_code == 201
+        assert new_in_each(fast) == new_in_each(plain)
+        assert len(fast.content) == len(plain.content)
+        assert (fast.json()["seq"], plain.json()["seq"]) == (1, 2)
+        assert site.passed == 0
+
+    @pytest.mark.parametrize("place", ["user_id", "username", "email"])
+    def test_to_a_person_is_alike(self, site, ada, ben, place):
+        site.sign_in(ada)
+        body = {"recipient": str(getattr(ben, place)), "message_body": "hello"}
+
+        fast, plain = site.both("POST", "/api/messages/", body)
+
+        assert new_in_each(fast) == new_in_each(plain)
+        assert site.passed == 0
+
+    def test_again_returns_the_first_byte_by_byte(self, site, ada, ben):
+        said = write_to(ada, ben, client_id="ä")
+        operations.set_message_starred(viewer=ada, message_id=said.message_id, starred=True)
+        operations.edit_message(editor=ada, message_id=said.message_id, message_body="edited")
+        site.sign_in(ada)
+        body = {
+            "message_body": "hello",
+            "client_id": "ä",
+            "conversation": str(said.conversation_id),
+        }
+
+        answer = site.alike("POST", "/api/messages/", body)
+
+        assert (answer.status_code, answer.json()["message_body"]) == (200, "edited")
+
+    def test_takes_an_idempotency_key(self, site, ada, ben):
+        path = f"/api/conversations/{direct(ada, ben)}/messages/"
+        site.sign_in(ada)
+        body, key = {"message_body": "hello"}, {"idempotency-key": "a"}
+
+        first, again = site.by_lane(("POST", path, body, key), ("POST", path, body, key))
+
+        assert (first.status_code, again.status_code) == (201, 200)
+        assert first.content == again.content
+        site.alike("POST", path, body | {"client_id": "b"}, key, lane=False)
+
+    def test_refusals_are_alike(self, site, ada, ben, cyd, mallory):
+        talk = direct(ada, ben)
+        write_to(ada, ben, client_id="a")
+        conversations.block(blocker=cyd, user_id=ada.user_id)
+        with_cyd = direct(cyd, ada)
+        site.sign_in(ada)
+        hello = {"message_body": "hello"}
+        for status, where, more in [
+            (404, ids.new_id(), {}),
+            (404, group(ben, mallory), {}),
+            (403, with_cyd, {}),
+            (409, talk, {"client_id": "a", "message_body": "other"}),
+            (400, talk, {"reply_to": str(ids.new_id())}),
+        ]:
+            body = hello | more
+            answer = site.alike("POST", f"/api/conversations/{where}/messages/", body)
+            assert answer.status_code == status
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"{",
+            b"[]",
+            b'"x"',
+            b"",
+            b'{"message_body": NaN}',
+            b"[" * 100,
+            b'{"message_body": "\xff"}',
+            {"message_body": ""},
+            {"message_body": "a\0b"},
+            {"message_body": 1},
+            {"message_body": None},
+            {"message_body": "x" * 16_001},
+            {"message_body": "x", "subject": None},
+            {"message_body": "x", "client_id": ""},
+            {"message_body": "x", "reply_to": "x"},
+            {},
+        ],
+    )
+    def test_what_is_wrong_is_for_django(self, site, ada, ben, body):
+        path = f"/api/conversations/{direct(ada, ben)}/messages/"
+        site.sign_in(ada)
+
+        answer = site.alike("POST", path, body, lane=False)
+
+        assert answer.status_code == 400
+        assert not Message.objects.exists()
+
+    def test_other_forms_are_for_django_which_gets_the_whole_body(self, site, ada, ben):
+        path = f"/api/conversations/{direct(ada, ben)}/messages/"
+        site.sign_in(ada)
+        form = {"content-type": "application/x-www-form-urlencoded"}
+
+        for body, headers in [
+            (b"message_body=hello", form),
+            ({"message_body": "hello"}, {"accept": "text/html"}),
+            ({"message_body": "hello"}, {"content-type": "application/json; charset=latin-1"}),
+        ]:
+            [answer] = site.by_lane(("POST", path, body, headers))
+            assert answer.status_code == 201
+        assert site.passed == 3
+        assert Message.objects.count() == 3
+
+    def test_counts_against_the_rate(self, site, ada, ben):
+        path = f"/api/conversations/{direct(ada, ben)}/messages/"
+        site.sign_in(ada)
+        slow = settings.PARLEY.model_copy(update={"rate_send": "2/minute"})
+        with patch.object(settings, "PARLEY", slow):
+            answers = site.by_lane(*[("POST", path, {"message_body": "x"})] * 3)
+            site.alike("POST", path, {"message_body": "x"}, lane=False)
+
+        assert [a.status_code for a in answers] == [201, 201, 429]
+        assert int(answers[2].headers["retry-after"]) > 0
+
+    def test_tells_of_a_full_queue(self, site, ada, ben):
+        path = f"/api/conversations/{direct(ada, ben)}/messages/"
+        site.sign_in(ada)
+
+        with (
+            patch.object(group_commit, "BOUND", 0),
+            patch.object(
+                group_commit.GroupCommit.__init__, "__kwdefaults__", {"bound": 0, "largest": 1}
+            ),
+        ):
+            [answer] = site.by_lane(("POST", path, {"message_body": "x"}))
+
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert answer.json()["errors"][0]["code"] == "unavailable"
+
+
+class TestCredentials:
+    PATH = "/api/unread/"
+
+    def test_an_opaque_token_is_alike(self, site, ada, ben):
+        path = f"/api/conversations/{direct(ada, ben)}/messages/"
+        at = timezone.now()
+        _, secret = create_token(user=ada, lifetime=timedelta(days=1), most=5, at=at)
+        site.use(authorization=f"Token {secret}")
+
+        [noted] = site.by_lane(("POST", path, {"message_body": "x"}))
+        assert (noted.status_code, site.passed) == (201, 1)  # its first use is noted by Django
+
+        fast, plain = site.both("POST", path, {"message_body": "x"})
+        assert new_in_each(fast) == new_in_each(plain)
+        assert site.passed == 1
+
+    def test_a_session_is_alike_and_needs_its_csrf_token(self, site, ada, ben):
+        path = f"/api/conversations/{direct(ada, ben)}/messages/"
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(ada)
+        token = client.get("/api/session/").json()["csrf_token"]
+        cookies = "; ".join(f"{m.key}={m.value}" for m in client.cookies.values())
+        site.use(cookie=cookies)
+
+        refused = site.alike("POST", path, {"message_body": "x"}, lane=False)
+        assert refused.status_code == 403
+
+        right = {"x-csrftoken": token}
+        fast, plain = site.both("POST", path, {"message_body": "x"}, right)
+        assert new_in_each(fast) == new_in_each(plain)
+        foreign = right | {"origin": "https://elsewhere.example"}
+        site.alike("POST", path, {"message_body": "x"}, foreign, lane=False)
+
+    @pytest.mark.parametrize(
+        "value", ["Bearer x", "Bearer", "Token x", "Basic x", "bearer  x y", "Token \xff"]
+    )
+    def test_what_proves_nobody_is_for_django(self, site, ada, ben, value):
+        path = f"/api/conversations/{direct(ada, ben)}/messages/"
+        site.use(authorization=value.encode("latin-1"))
+
+        answer = site.alike("POST", path, {"message_body": "x"}, lane=False)
+
+        assert answer.status_code == 401
+
+    def test_end_within_five_seconds_of_being_revoked_elsewhere(self, site, ada, ben):
+        path = f"/api/conversations/{direct(ada, ben)}/messages/"
+        site.sign_in(ada)
+        hello = ("POST", path, {"message_body": "x"})
+        assert site.by_lane(hello)[0].status_code == 201
+
+        ada.sign_ins.all().delete()
+
+        clock = time.monotonic
+        with patch.object(credentials.time, "monotonic", lambda: clock() + 5):
+            assert site.by_lane(hello)[0].status_code == 401
+
+    def test_end_at_once_where_this_process_changed_an_account(self, site, ada, ben):
+        path = f"/api/conversations/{direct(ada, ben)}/messages/"
+        pair = tokens.sign_in(ada)
+        site.use(authorization=f"Bearer {pair.access}")
+        hello = ("POST", path, {"message_body": "x"})
+
+        first, ended, after = site.by_lane(
+            hello, ("POST", "/api/token/blacklist/", {"refresh": pair.refresh}), hello
+        )
+
+        assert [a.status_code for a in (first, ended, after)] == [201, 200, 401]
+
+    def test_of_a_user_who_was_deactivated_end_too(self, site, ada, ben):
+        path = f"/api/conversations/{direct(ada, ben)}/messages/"
+        site.sign_in(ada)
+        ada.is_active = False
+        ada.save()
+
+        answer = site.alike("POST", path, {"message_body": "x"}, lane=False)
+
+        assert answer.status_code == 401
+
+    def test_hosts_that_are_not_ours_are_for_django(self, site, ada, ben):
+        path = f"/api/conversations/{direct(ada, ben)}/messages/"
+        site.sign_in(ada)
+
+        answer = site.alike(
+            "POST", path, {"message_body": "x"}, {"host": "elsewhere.example"}, lane=False
+        )
+
+        assert answer.status_code == 400
+        assert PASSWORD not in answer.text
+
+
+class TestReading:
+    @pytest.fixture
+    def talk(self, ada, ben, cyd):
+        """A group with a bit of everything in it."""
+        talk = group(ada, ben, cyd, title="Lunch \u2028")
+        said = [say(who, talk, f"{n} 👩🏽‍🚀") for n, who in enumerate((ada, ben, cyd) * 4)]
+        operations.set_message_starred(viewer=ada, message_id=said[1].message_id, starred=True)
+        operations.remove_message(viewer=ada, message_id=said[2].message_id)
+        operations.remove_message(viewer=ada, message_id=said[-1].message_id)
+        operations.edit_message(editor=ada, message_id=said[3].message_id, message_body="edited")
+        operations.retract_message(actor=ben, message_id=said[7].message_id)
+        operations.read_up_to(viewer=ada, conversation_id=talk, seq=6)
+        operations.set_message_read(viewer=ada, message_id=said[4].message_id, read=False)
+        operations.set_message_read(viewer=ada, message_id=said[10].message_id, read=True)
+        return talk
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "",
+            "?limit=1",
+            "?limit=3",
+            "?limit=500",
+            "?limit=-1",
+            "?before=7&limit=2",
+            "?before=1",
+            "?after=0",
+            "?after=4&limit=3",
+            "?after=100",
+            "?changed_after=0&limit=5",
+            "?changed_after=12",
+            "?users=map",
+        ],
+    )
+    def test_a_history_is_alike(self, site, ada, talk, query):
+        site.sign_in(ada)
+
+        site.alike("GET", f"/api/conversations/{talk}/messages/{query}", lane=reads())
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "?around=4",
+            "?limit=x",
+            "?before=-1",
+            "?before=1&after=2",
+            "?users=x",
+            "?cursor=x",
+            "?format=json",
+            "?limit=1&limit=2",
+            "?limit=%31",
+        ],
+    )
+    def test_what_is_odd_is_for_django(self, site, ada, talk, query):
+        site.sign_in(ada)
+
+        site.alike("GET", f"/api/conversations/{talk}/messages/{query}", lane=False)
+
+    @pytest.mark.parametrize("start", ["?limit=2", "?after=0&limit=5", "?changed_after=3&limit=4"])
+    def test_its_pages_follow_one_another_alike(self, site, ada, talk, start):
+        site.sign_in(ada)
+        path = f"/api/conversations/{talk}/messages/{start}"
+        for name in ("next", "previous"):
+            while path:
+                previous, path = path, site.alike("GET", path, lane=reads()).json()[name]
+            path = previous
+
+    def test_strangers_and_those_who_left_are_told_alike(self, site, ada, ben, talk, mallory):
+        path = f"/api/conversations/{talk}/messages/"
+        site.sign_in(mallory)
+        assert site.alike("GET", path, lane=reads()).status_code == 404
+        conversations.leave(viewer=ben, conversation_id=talk)
+        site.sign_in(ben)
+        assert site.alike("GET", path, lane=reads()).status_code == 404
+        none = f"/api/conversations/{ids.new_id()}/messages/"
+        assert site.alike("GET", none, lane=reads()).status_code == 404
+        site.alike("GET", "/api/conversations/x/messages/", lane=False)
+
+    @pytest.fixture
+    def inbox(self, ada, ben, cyd, talk, person):
+        """Conversations of every kind, some hidden, archived, empty or large."""
+        write_to(ben, ada, body="a")
+        write_to(cyd, ada, body="b")
+        empty = direct(ada, person("dan"))
+        conversations.set_own(viewer=ada, conversation_id=empty, pinned_at=timezone.now())
+        archived = group(ada, ben)
+        conversations.set_own(viewer=ada, conversation_id=archived, archived_at=timezone.now())
+        large = group(ada, *(person(f"guest{n}") for n in range(55)))
+        left = group(ada, ben, cyd)
+        conversations.leave(viewer=cyd, conversation_id=left)
+        hidden = write_to(ada, cyd).conversation_id
+        conversations.leave(viewer=cyd, conversation_id=hidden)
+        return [talk, empty, archived, large, left, hidden]
+
+    @pytest.mark.parametrize(
+        "query", ["", "?limit=2", "?messages=0", "?messages=1&limit=3", "?users=map&limit=4"]
+    )
+    def test_an_inbox_is_alike(self, site, ada, inbox, query):
+        site.sign_in(ada)
+
+        answer = site.alike("GET", f"/api/conversations/{query}", lane=reads())
+
+        assert answer.json()["results"]
+
+    @pytest.mark.parametrize(
+        "query", ["?messages=5", "?archived=true", "?unread=true", "?kind=group"]
+    )
+    def test_other_inboxes_are_for_django(self, site, ada, inbox, query):
+        site.sign_in(ada)
+
+        site.alike("GET", f"/api/conversations/{query}", lane=False)
+
+    def test_its_pages_follow_alike_too(self, site, ada, inbox):
+        site.sign_in(ada)
+        path = "/api/conversations/?limit=2"
+        for name in ("next", "previous"):
+            while path:
+                previous, path = path, site.alike("GET", path, lane=reads()).json()[name]
+            path = previous
+
+    def test_an_unread_total_is_alike(self, site, ada, ben, cyd, mallory, inbox):
+        for who in (ada, ben, cyd, mallory):
+            site.sign_in(who)
+            site.alike("GET", "/api/unread/", lane=reads())
+        site.alike("GET", "/api/unread/?verify=true", lane=False)
+
+    def test_contact_details_are_for_those_who_may_see_them(self, site, ada, admin, inbox):
+        site.sign_in(admin)
+        say_hello = group(admin, ada)
+        say(ada, say_hello)
+        for contacts in ("self", "participants", "everyone"):
+            chosen = settings.PARLEY.model_copy(update={"contact_details": contacts})
+            with patch.object(settings, "PARLEY", chosen):
+                by_lane = reads() and contacts != "participants"
+                site.alike("GET", f"/api/conversations/{say_hello}/messages/", lane=by_lane)
+                site.alike("GET", "/api/conversations/", lane=by_lane)
