@@ -112,7 +112,7 @@ def find_recipients(*, names: Sequence[str]) -> list[UUID]:
     """
     if not all(map(is_storable, names)):
         raise UnknownPerson
-    wanted = [_addressed(name) for name in names]
+    wanted = [addressed(name) for name in names]
     found: dict[tuple[str, object], UUID] = {}
     for column in {column for column, _ in wanted}:
         keys = {f"{column}__in": {key for by, key in wanted if by == column}}
@@ -131,7 +131,7 @@ def find_account(*, login: str) -> User | None:
     return User.objects.filter(**{column: key}).first()
 
 
-def _addressed(name: str) -> tuple[str, object]:
+def addressed(name: str) -> tuple[str, object]:
     """Return the column that a recipient is looked up in, and what to look for."""
     user_id = ids.parse(name)
     return _named(name) if user_id is None else ("user_id", user_id)
