@@ -80,14 +80,14 @@ class TestList:
 
     @pytest.mark.parametrize("query", ["", "?box=inbox", "?unread=true"])
     def test_of_messages_across_conversations(self, cost, ada, crowd, query):
-        costs, total = [], 0
-        for size in SIZES:
+        costs, total = set(), 0
+        for size in (12, 30):  # the first ten conversations are opened by themselves
             for guest in crowd(size):
                 write_to(guest, ada)
             total += size
-            costs.append(self.check(cost, ada, f"/api/messages/{query}", 12, length=total))
+            costs.add(self.check(cost, ada, f"/api/messages/{query}", 12, length=total))
 
-        assert costs[0] == costs[1]
+        assert len(costs) == 1
 
     def test_of_starred_messages(self, cost, api, ada, crowd):
         costs, total = set(), 0

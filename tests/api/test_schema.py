@@ -72,7 +72,9 @@ class TestDocument:
         item = DOCUMENT["components"]["schemas"]["ErrorItem"]
         told = item["properties"]["code"]["description"]
 
-        missing = {kind.code for kind in all_of(Refusal)} - set(told.split("`"))
+        ours = {kind for kind in all_of(Refusal) if kind.__module__.startswith("parley.")}
+
+        missing = {kind.code for kind in ours} - set(told.split("`"))
         assert not missing
 
     def test_tells_the_bounds_of_text(self):

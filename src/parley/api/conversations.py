@@ -18,6 +18,7 @@ from parley.api.serializers import (
     MemberRoleSerializer,
     NewConversationSerializer,
     NewParticipantSerializer,
+    ParticipantField,
     ParticipantSerializer,
     ReadStateSerializer,
     ReadUpToSerializer,
@@ -171,7 +172,9 @@ class ParticipantViewSet(BaseViewSet):
     """Who is in a conversation."""
 
     @operation(
-        answers={200: page_of(ParticipantSerializer)}, takes=PAGED, refuses=(ConversationNotFound,)
+        answers={200: page_of(ParticipantSerializer, as_field=ParticipantField)},
+        takes=PAGED,
+        refuses=(ConversationNotFound,),
     )
     def list(self, request: Request, conversation_id: UUID) -> Response:
         """Everyone in a conversation, longest-standing first."""

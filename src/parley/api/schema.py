@@ -85,13 +85,15 @@ def documented(parameter: Parameter[Any]) -> OpenApiParameter:
 
 
 @cache
-def page_of(item: type[Shown]) -> type[Serializer[Any]]:
-    """Return the serializer of a page of such items."""
+def page_of(
+    item: type[Shown], *, as_field: type[serializers.Field[Any, Any, Any, Any]] | None = None
+) -> type[Serializer[Any]]:
+    """Return the serializer of a page of such items; ``as_field`` is for those of several forms."""
     name = item.__name__.removesuffix("Serializer")
     fields = {
         "next": serializers.URLField(allow_null=True),
         "previous": serializers.URLField(allow_null=True),
-        "results": item(many=True),
+        "results": serializers.ListField(child=as_field()) if as_field else item(many=True),
         "users": PeopleField(required=False),
         "__doc__": f"A page of a list: {item.__doc__}",
     }
@@ -129,6 +131,10 @@ class AutoSchema(BaseAutoSchema):
             OpenApiParameter(name, str, OpenApiParameter.HEADER, description=says, response=where)
             for name, where, says in headers
         ]
+
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        """Whether it is called a list; what it answers is a page, and never a bare array."""
+        return serializer is None and super()._is_list_view()
 
     def map_parsers(self) -> list[str]:
         """Forms are for the browsable API; everyone else writes JSON."""

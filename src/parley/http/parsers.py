@@ -68,12 +68,13 @@ def check_storable(fields: Mapping[str, Any]) -> None:
     """Refuse text that no database can hold, wherever in the fields it is.
 
     :raises NotStorable: ``attr`` names the field.
+    :raises ParseError: it is the name of a field.
     """
+    if not all(map(is_storable, fields)):
+        raise ParseError("The name of a field holds NUL or a lone surrogate.")
     for name, value in fields.items():
         if not all(map(is_storable, _texts(value))):
-            raise NotStorable(attr=name if is_storable(name) else None)
-        if not is_storable(name):
-            raise NotStorable
+            raise NotStorable(attr=name)
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -86,7 +86,7 @@ def as_api_exception(error: BaseException) -> APIException:
 def _of_refusal(refusal: errors.Refusal) -> APIException:
     detail = ErrorDetail(refusal.detail, refusal.code)
     if isinstance(refusal, errors.Invalid):
-        return ValidationError({refusal.attr: [detail]} if refusal.attr else [detail])
+        return ValidationError([detail] if refusal.attr is None else {refusal.attr: [detail]})
     status = next(code for kind, code in STATUSES.items() if isinstance(refusal, kind))
     answer = Refused(detail, refusal.code)
     answer.status_code = status
