@@ -54,7 +54,7 @@ class TestList:
                 write_to(guest, ada)
             total += size
             path = f"/api/conversations/{query}"
-            costs.add(self.check(cost, ada, path, 10, length=total))
+            costs.add(self.check(cost, ada, path, 12, length=total))
 
         assert len(costs) == 1
 
