@@ -11,6 +11,11 @@ from rest_framework.test import APIClient
 from parley.accounts.models import Role, User
 from parley.http import throttling
 
+# What several tests share asserts too; this must be said before the first of them imports it.
+pytest.register_assert_rewrite(
+    "tests.api", "tests.dialects", "tests.promises", "tests.realtime", "tests.talk"
+)
+
 PASSWORD = "a lamp in the corner"
 
 
