@@ -7,16 +7,17 @@ it is first asked for.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection
+from django.db.models.constants import OnConflict
 
 from parley.accounts.models import User
 from parley.dialects.models import Handle, MessageHandle, UserHandle
-from parley.kernel.database import in_transaction, uuid_parameter
+from parley.kernel.database import in_transaction, rows, uuid_parameter, uuid_value
 from parley.messaging.models import Message
 
 LARGEST = 2**63 - 1
@@ -25,6 +26,10 @@ INSERT INTO dialects_messagehandle (message_id)
 SELECT message_id FROM sent WHERE outcome = 'new' ORDER BY place
     ON CONFLICT DO NOTHING
 """
+MOST_KNOWN = 50_000
+# A user's number never changes; most answers name the same few people.
+_known: dict[UUID, int] = {}
+
 MOVE_ON_SQL = """
 SELECT setval(sequence, GREATEST(%s, COALESCE(pg_sequence_last_value(sequence), 1)))
   FROM (SELECT pg_get_serial_sequence(%s, 'number')::regclass AS sequence) AS its
@@ -33,7 +38,19 @@ SELECT setval(sequence, GREATEST(%s, COALESCE(pg_sequence_last_value(sequence), 
 
 def numbers_of_users(user_ids: Collection[UUID]) -> dict[UUID, int]:
     """Return the numbers of users; whoever has none gets one now."""
-    return _numbers(UserHandle, "user_id", user_ids)
+    found = {one: _known[one] for one in user_ids if one in _known}
+    if len(found) < len(set(user_ids)):
+        found |= _numbers(UserHandle, "user_id", [one for one in user_ids if one not in found])
+        # What a transaction has read it may yet take back.
+        if not connection.in_atomic_block:
+            _remember(found)
+    return found
+
+
+def _remember(found: Mapping[UUID, int]) -> None:
+    if len(_known) > MOST_KNOWN:
+        _known.clear()
+    _known.update(found)
 
 
 def numbers_of_messages(message_ids: Collection[UUID]) -> dict[UUID, int]:
@@ -111,9 +128,8 @@ def _reserve(model: type[Handle], key: str, largest: int) -> None:
     one = uuid4()
     _manager(model).bulk_create([model(number=largest, **{key: one})], ignore_conflicts=True)
     _pass(model, largest)
-    table = connection.ops.quote_name(_table(model))
     with connection.cursor() as cursor:
-        statement = f"DELETE FROM {table} WHERE {key} = %s"  # noqa: S608 - names of ours
+        statement = f"DELETE FROM {_table(model)} WHERE {key} = %s"  # noqa: S608 - names of ours
         cursor.execute(statement, [uuid_parameter(one)])
 
 
@@ -124,9 +140,19 @@ def _pass(model: type[Handle], number: int) -> None:
             cursor.execute(MOVE_ON_SQL, [number, _table(model)])
 
 
-def _allot(model: type[Handle], key: str, ids: Iterable[UUID]) -> None:
+def _allot(model: type[Handle], key: str, ids: Sequence[UUID]) -> None:
     """Allot numbers by one insert; who has one keeps it."""
-    _manager(model).bulk_create([model(**{key: one}) for one in ids], ignore_conflicts=True)
+    if not ids:
+        return
+    ignore = OnConflict.IGNORE
+    insert = connection.ops.insert_statement(on_conflict=ignore)
+    suffix = connection.ops.on_conflict_suffix_sql([], ignore, [], [])
+    places = ", ".join(["(%s)"] * len(ids))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{insert} {_table(model)} ({key}) VALUES {places} {suffix}",
+            [uuid_parameter(one) for one in ids],
+        )
 
 
 # --- looking up
@@ -145,15 +171,17 @@ def _numbers(model: type[Handle], key: str, ids: Collection[UUID]) -> dict[UUID,
 def _read(model: type[Handle], key: str, ids: Collection[UUID]) -> dict[UUID, int]:
     if not ids:
         return {}
-    found = _manager(model).filter(**{f"{key}__in": set(ids)})
-    return dict(found.values_list(key, "number"))
+    places = ", ".join(["%s"] * len(ids))
+    sql = f"SELECT {key}, number FROM {_table(model)} WHERE {key} IN ({places})"  # noqa: S608
+    return {uuid_value(one): number for one, number in rows(sql, [*ids])}
 
 
 def _named(model: type[Handle], key: str, number: int) -> UUID | None:
     if not 0 < number <= LARGEST:
         return None
-    found: UUID | None = _manager(model).filter(pk=number).values_list(key, flat=True).first()
-    return found
+    sql = f"SELECT {key} FROM {_table(model)} WHERE number = %s"  # noqa: S608 - names of ours
+    found = rows(sql, [number])
+    return uuid_value(found[0][0]) if found else None
 
 
 def _manager(model: type[Handle]) -> Any:

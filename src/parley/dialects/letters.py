@@ -5,7 +5,7 @@ What every dialect does with them is here; each has only its own words for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -17,7 +17,7 @@ from parley.dialects import handles
 from parley.kernel.errors import Invalid, NotFound
 from parley.kernel.paging import Position
 from parley.messaging import operations, queries
-from parley.messaging.correspondence import addressees
+from parley.messaging.correspondence import Addressee, addressees
 from parley.messaging.drafts import Draft
 from parley.messaging.refusals import MessageNotFound
 from parley.messaging.seen import SeenMessage
@@ -63,9 +63,10 @@ class Mailbox:
 
 def letters(viewer: User, messages: Sequence[SeenMessage]) -> list[Letter]:
     """Return messages as letters, in their order and in a constant number of queries."""
-    if not messages:
-        return []
-    to = addressees(viewer=viewer, messages=messages)
+    return _letters(messages, addressees(viewer=viewer, messages=messages))
+
+
+def _letters(messages: Sequence[SeenMessage], to: Mapping[UUID, Addressee]) -> list[Letter]:
     people = {m.sender_id for m in messages} | {addressee.user_id for addressee in to.values()}
     users = handles.numbers_of_users(people)
     numbers = handles.numbers_of_messages([message.message_id for message in messages])
@@ -163,4 +164,7 @@ def write_letter(sender: User, *, receiver_id: UUID, subject: str, body: str) ->
     if not accounts.existing(user_ids=[receiver_id]):
         raise UnknownReceiver(attr="receiver")
     draft = Draft(sender.user_id, body, subject=subject, recipient_ids=(receiver_id,))
-    return letters(sender, [operations.send(draft).message])[0]
+    sent = operations.send(draft).message
+    # Nobody else can have read it yet; to oneself it is read from the start.
+    to = Addressee(receiver_id, read=receiver_id == sender.user_id)
+    return _letters([sent], {sent.message_id: to})[0]

@@ -18,6 +18,7 @@ M = TypeVar("M", bound=Model)
 P = ParamSpec("P")
 R = TypeVar("R")
 
+AS_UUID = UUIDField()
 ATTEMPTS = 3
 DEADLOCKS = {"40P01", "40001", 1213}
 TIMEOUTS = {"55P03", 1205, 3572}
@@ -90,7 +91,7 @@ def snapshot() -> Iterator[None]:
 
 def uuid_parameter(value: UUID) -> Any:
     """Return a UUID as this database's driver takes it in hand-written SQL."""
-    return UUIDField().get_db_prep_value(value, connection)
+    return AS_UUID.get_db_prep_value(value, connection)
 
 
 def uuid_value(value: Any) -> UUID:

@@ -6,14 +6,26 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import OuterRef, Subquery, UUIDField
-from django.db.models.functions import Coalesce
-
 from parley.accounts.models import User
-from parley.conversations.models import Conversation, Participant
+from parley.kernel.database import rows, uuid_value
 from parley.messaging.models import Flag, Message
 from parley.messaging.seen import SeenMessage
 from parley.messaging.sight import flags_of
+
+OTHERS_SQL = """
+SELECT o.conversation_id, o.user_id, o.read_seq
+  FROM conversations_conversation c
+  JOIN conversations_participant o
+    ON o.conversation_id = c.conversation_id
+   AND o.user_id = COALESCE(
+           (SELECT p.user_id FROM conversations_participant p
+             WHERE p.conversation_id = c.conversation_id AND p.left_at IS NULL AND p.user_id <> %s
+             ORDER BY p.joined_at, p.user_id LIMIT 1),
+           (SELECT p.user_id FROM conversations_participant p
+             WHERE p.conversation_id = c.conversation_id AND p.user_id <> %s
+             ORDER BY p.joined_at, p.user_id LIMIT 1))
+ WHERE c.conversation_id IN ({places})
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +72,9 @@ def _first_others(viewer_id: UUID, conversation_ids: Collection[UUID]) -> dict[U
     """Return the longest-standing other participant; where all others left, one of those."""
     if not conversation_ids:
         return {}
-    there = Participant.objects.filter(conversation_id=OuterRef("conversation_id"))
-    others = there.exclude(user_id=viewer_id).order_by("joined_at", "user_id").values("user_id")
-    other_id = Coalesce(
-        Subquery(others.filter(left_at=None)[:1]), Subquery(others[:1]), output_field=UUIDField()
-    )
-    read_seq = Subquery(there.filter(user_id=OuterRef("other_id")).values("read_seq")[:1])
-    rows = (
-        Conversation.objects.filter(conversation_id__in=conversation_ids)
-        .annotate(other_id=other_id)
-        .filter(other_id__isnull=False)
-        .annotate(other_read_seq=read_seq)
-        .values_list("conversation_id", "other_id", "other_read_seq")
-    )
-    return {where: _Other(who, read_seq) for where, who, read_seq in rows}
+    sql = OTHERS_SQL.format(places=", ".join(["%s"] * len(conversation_ids)))
+    found = rows(sql, [viewer_id, viewer_id, *conversation_ids])
+    return {uuid_value(where): _Other(uuid_value(who), read_seq) for where, who, read_seq in found}
 
 
 def _marked_read(own: Sequence[SeenMessage], others: dict[UUID, _Other]) -> set[UUID]:
@@ -85,7 +86,8 @@ def _marked_read(own: Sequence[SeenMessage], others: dict[UUID, _Other]) -> set[
         if other is not None and message.seq > other.read_seq:
             open_[other.user_id, message.conversation_id, message.seq] = message.message_id
             wanted.setdefault((other.user_id, message.conversation_id), []).append(message.seq)
-    return {open_[key] for key, flags in flags_of(wanted).items() if flags & Flag.READ}
+    flags = flags_of(wanted)  # and those of some neighbours
+    return {message_id for key, message_id in open_.items() if flags.get(key, 0) & Flag.READ}
 
 
 # --- the operator's walk over everything; nobody is shown it

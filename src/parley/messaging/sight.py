@@ -82,16 +82,27 @@ def _flags(viewer_id: UUID, messages: Sequence[Message]) -> dict[tuple[UUID, int
 def flags_of(
     wanted: Mapping[tuple[UUID, UUID], Collection[int]],
 ) -> dict[tuple[UUID, UUID, int], int]:
-    """Return the flags of marks by (user, conversation, seq); asked for by (user, conversation)."""
+    """Return the flags of marks by (user, conversation, seq); asked for by (user, conversation).
+
+    There may be others among them: those of neighbours.
+    """
     found: dict[tuple[UUID, UUID, int], int] = {}
     asked = list(wanted.items())
     for start in range(0, len(asked), MOST_TERMS):
         terms = Q()
         for (user_id, conversation_id), seqs in asked[start : start + MOST_TERMS]:
-            terms |= Q(user_id=user_id, conversation_id=conversation_id, seq__in=seqs)
+            terms |= Q(user_id=user_id, conversation_id=conversation_id, **_within(seqs))
         rows = Mark.objects.filter(terms).values_list("user_id", "conversation_id", "seq", "flags")
         found |= {(who, where, seq): flags for who, where, seq, flags in rows}
     return found
+
+
+def _within(seqs: Collection[int]) -> dict[str, Any]:
+    """Return the condition that finds these numbers: a range where they lie close together."""
+    lowest, highest = min(seqs), max(seqs)
+    if highest - lowest < 2 * len(seqs):
+        return {"seq__range": (lowest, highest)}
+    return {"seq__in": seqs}
 
 
 def _watermarks(viewer_id: UUID, messages: Sequence[Message]) -> dict[UUID, int]:

@@ -16,6 +16,7 @@ from parley.dialects import handles
 from parley.messaging import correspondence
 
 BATCH = 2_000
+LARGEST_BATCH = 10_000
 
 Ids = list[UUID]
 
@@ -30,7 +31,7 @@ class Command(BaseCommand):
         parser.add_argument("--batch", type=int, default=BATCH, help="How many at a time.")
 
     def handle(self, *_: Any, batch: int, **__: Any) -> None:
-        size = max(1, batch)
+        size = min(max(1, batch), LARGEST_BATCH)
         with _progress(self.stderr) as progress:
             users = _fill(
                 progress,
