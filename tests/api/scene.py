@@ -142,6 +142,7 @@ ROWS: dict[str, Row] = {
     ),
     "users_retrieve": Row(SIGNED_IN),
     "users_partial_update": Row("403 403 403 403 401 401 200", {"role": "host"}),
+    "realtime_ticket_create": Row("201 201 201 201 401 401 201"),
     "conversations_list": Row(SIGNED_IN),
     "conversations_create": Row(
         "201 201 201 201 401 401 201",

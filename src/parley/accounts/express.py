@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.contrib.sessions.models import Session
+from django.contrib.sessions.backends.db import SessionStore
 from django.utils.crypto import constant_time_compare
 
 from parley.accounts.models import User
@@ -39,8 +39,17 @@ RECIPIENT_SQL = "SELECT user_id FROM accounts_user WHERE {column} = %s AND is_ac
 
 def read_person(row: Sequence[Any]) -> Person:
     """Return the person of a row that begins with ``PERSON``."""
-    user_id, *between, created_at = row[: len(COLUMNS)]
-    return Person(uuid_value(user_id), *between, instant_value(created_at))
+    user_id, username, first_name, last_name, email, phone_number, role, created_at = row[:8]
+    return Person(
+        uuid_value(user_id),
+        username.decode() if isinstance(username, bytes) else username,  # exact text, on MySQL
+        first_name,
+        last_name,
+        email,
+        phone_number,
+        role,
+        instant_value(created_at),
+    )
 
 
 async def signed_in(*, sign_in_id: UUID, user_id: UUID) -> Person | None:
@@ -62,7 +71,7 @@ async def session_user(*, session_key: str, at: datetime) -> Person | None:
     found = await rows(SESSION_SQL, [session_key, at])
     if not found:
         return None
-    held: dict[str, str] = Session.get_session_store_class()().decode(found[0][0])
+    held: dict[str, str] = SessionStore().decode(found[0][0])
     users = await rows(USER_SQL, [uuid_value(held["_auth_user_id"])]) if held else []
     if not users:
         return None

@@ -211,6 +211,23 @@ class OpaqueToken(AbstractAuthToken):  # type: ignore[misc] # knox brings no typ
         return f"{self.name or self.token_key}"
 
 
+class Ticket(models.Model):
+    """What opens one WebSocket for clients that can set no header: one use, and only its digest is
+    kept.
+
+    ``proof`` and ``key`` are those of the credential that it was made from, with which it ends.
+    """
+
+    digest = models.CharField(primary_key=True, max_length=64)
+    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    proof = models.CharField(max_length=10)
+    key = models.CharField(max_length=64)
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.digest[:8]
+
+
 class AuditEntry(models.Model):
     """Who did what to what, and when. Never changed, never deleted by the application."""
 

@@ -71,6 +71,12 @@ def shown_to(viewer: User | None, people: Iterable[Person]) -> list[Person]:
     ]
 
 
+def may_see_contact(viewer_id: UUID, person: Person, *, is_admin: bool) -> bool:
+    """Whether the contact details of someone in a conversation are for one of its participants."""
+    parley: Any = settings.PARLEY
+    return is_admin or person.user_id == viewer_id or parley.contact_details != "self"
+
+
 def _reachable(viewer: User | None, user_ids: set[UUID]) -> set[UUID] | None:
     """Return whose contact details the viewer may see; None is everyone's."""
     parley: Any = settings.PARLEY

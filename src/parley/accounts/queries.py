@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import F, Q, QuerySet
 
+from parley.accounts.credentials import Credential, Proof
 from parley.accounts.directory import list_people
 from parley.accounts.models import OpaqueToken, Role, SignIn, User
 from parley.accounts.people import COLUMNS, Person, as_person, shown_to
@@ -49,9 +50,16 @@ class UnknownPerson(Invalid):
 
 def people(*, viewer: User | None, user_ids: Iterable[UUID]) -> dict[UUID, Person]:
     """Return people by id, deactivated ones too; ids that are nobody's are left out."""
-    rows = User.objects.filter(user_id__in=set(user_ids)).values_list(*COLUMNS)
-    found = shown_to(viewer, (Person(*row) for row in rows))
+    found = shown_to(viewer, known(user_ids=user_ids).values())
     return {person.user_id: person for person in found}
+
+
+def known(*, user_ids: Iterable[UUID]) -> dict[UUID, Person]:
+    """Return people by id, with contact details that the caller shows only to those who may see
+    them.
+    """
+    rows = User.objects.filter(user_id__in=set(user_ids)).values_list(*COLUMNS)
+    return {person.user_id: person for person in (Person(*row) for row in rows)}
 
 
 def me(*, viewer: User) -> Person:
@@ -194,3 +202,20 @@ def list_everyone(*, after: UUID | None, size: int) -> list[UUID]:
     if after is not None:
         found = found.filter(user_id__gt=after)
     return list(found[:size])
+
+
+def still_valid(*, credentials: Collection[Credential], at: datetime) -> set[Credential]:
+    """Return those of the sign-ins and tokens that still prove an active user, in two queries."""
+    keys: dict[Proof, list[str]] = {proof: [] for proof in Proof}
+    for credential in credentials:
+        keys[credential.proof].append(credential.key)
+    sign_ins = SignIn.objects.filter(
+        sign_in_id__in=keys[Proof.SIGN_IN],
+        expires_at__gt=at,
+        security_stamp=F("user__security_stamp"),
+        user__is_active=True,
+    )
+    tokens = live_tokens(at).filter(token_id__in=keys[Proof.TOKEN], user__is_active=True)
+    live = {Credential(Proof.SIGN_IN, str(key)) for key in sign_ins.values_list("pk", flat=True)}
+    found = tokens.values_list("token_id", flat=True)
+    return live | {Credential(Proof.TOKEN, str(key)) for key in found}

@@ -11,6 +11,7 @@ from parley.api.converters import IdConverter
 from parley.api.messages import HistoryViewSet, MessageViewSet, ReceiptViewSet
 from parley.api.news import SyncViewSet, UnreadViewSet
 from parley.api.root import RedocView, RootView, SchemaView, SwaggerView
+from parley.api.tickets import TicketViewSet
 
 register_converter(IdConverter, "id")
 
@@ -67,6 +68,7 @@ urlpatterns = [
     address(f"{MESSAGE}receipts/", ReceiptViewSet, {"get": "list"}, "receipts"),
     address("unread/", UnreadViewSet, READ, "unread"),
     address("sync/", SyncViewSet, READ, "sync"),
+    address("realtime/ticket/", TicketViewSet, {"post": "create"}, "ticket"),
     address("blocks/", BlockViewSet, {"get": "list"}, "blocks"),
     address(
         "blocks/<id:user_id>/",

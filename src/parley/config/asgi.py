@@ -1,4 +1,4 @@
-"""The ASGI application."""
+"""The ASGI application: the guard, the express lane, Django in threads."""
 
 import os
 from typing import cast
@@ -10,6 +10,9 @@ django_application = get_asgi_application()
 
 from django.conf import settings  # noqa: E402 - Django is set up above
 
+from parley.api.lane.application import Lane  # noqa: E402
 from parley.http.guard import Application, Guard  # noqa: E402
+from parley.http.lifespan import Orderly  # noqa: E402
 
-application = Guard(cast(Application, django_application), body_limit=settings.PARLEY.body_limit)
+http_application = Lane(cast(Application, django_application), is_open=settings.PARLEY.express)
+application = Orderly(Guard(http_application, body_limit=settings.PARLEY.body_limit))

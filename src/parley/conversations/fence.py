@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.utils import timezone
 
-from parley.conversations.models import Fence, Generation
+from parley.conversations.models import Conversation, Fence, Generation
 from parley.kernel.database import in_transaction, is_lock_timeout
 
 FENCE = 1
@@ -160,6 +160,14 @@ def tick(*, unless_within: timedelta = TICK) -> State:
     while _settle_oldest():
         pass
     return state()
+
+
+def tick_if_unsettled() -> State:
+    """Tick where a conversation changed in an unsettled generation; else the fence rests."""
+    found = state()
+    if Conversation.objects.filter(gen__gt=found.settled).exists():
+        return tick()
+    return found
 
 
 def hold() -> State:

@@ -36,25 +36,18 @@ class TokenNotValid(AuthenticationFailed):
     default_detail = "Given token not valid for any token type"
 
 
-class InnerAuthentication(BaseAuthentication):
-    """A live connection's own request: it proved who it is when it was opened.
+class BearerAuthentication(BaseAuthentication):
+    """``Authorization: Bearer <access token>``.
 
-    The proof lies in the ASGI scope, which no client can write to.
+    A live connection's own requests bear what proved it when it was opened. That lies in the ASGI
+    scope, which no client can write to.
     """
 
     def authenticate(self, request: Request) -> Proved | None:
         scope: Any = getattr(plain(request), "scope", {})
-        found: Proved | None = scope.get(INNER)
-        return found
-
-    def authenticate_header(self, request: Request) -> str:
-        return CHALLENGE
-
-
-class BearerAuthentication(BaseAuthentication):
-    """``Authorization: Bearer <access token>``."""
-
-    def authenticate(self, request: Request) -> Proved | None:
+        inner: Proved | None = scope.get(INNER)
+        if inner is not None:
+            return inner
         text = after_scheme(request, "Bearer")
         return None if text is None else bearer(text)
 

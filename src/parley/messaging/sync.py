@@ -62,6 +62,17 @@ def sync(*, viewer: User, cursor: str | None = None, limit: int = DEFAULT_SIZE) 
     return news
 
 
+def here(*, viewer: User) -> str:
+    """Return the cursor of someone who has everything that is committed now."""
+    epochs.ensure_first()
+    with snapshot():
+        state = fence.state()
+        recent = changes.changed_after(viewer.user_id, state.settled, None)[:MOST_KNOWN]
+        known = {mine.conversation_id: _Step(mine, 0, _What.NOTHING).all for mine in recent}
+        nonce = epochs.covering(state.current) or ""
+        return Cursor(state.current, nonce, state.settled, known).write(viewer.user_id)
+
+
 def _read(viewer: User, held: Cursor | None, size: int) -> tuple[News, bool] | None:
     """Read one page in one snapshot, and say whether all of it is settled; nothing if no epoch has
     begun yet.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Q
 
-from parley.accounts.models import OpaqueToken, SignIn, User
+from parley.accounts.credentials import Credential, Proof
+from parley.accounts.models import OpaqueToken, SignIn, Ticket, User
 from parley.accounts.queries import live_tokens
 from parley.kernel.database import in_transaction
 from parley.kernel.errors import Conflict, NotAllowed, NotFound
@@ -18,6 +21,7 @@ LONGEST_TOKEN_NAME = 100
 GRACE = timedelta(hours=1)
 # "Last used" is this coarse, so that a busy token is not a write a request.
 COARSE = timedelta(minutes=10)
+TICKET_LIFETIME = timedelta(seconds=30)
 
 
 class DeadSignIn(NotAllowed):
@@ -106,3 +110,30 @@ def note_token_use(*, token: OpaqueToken, at: datetime) -> None:
     if token.last_used_at is None or token.last_used_at <= at - COARSE:
         stale = Q(last_used_at__isnull=True) | Q(last_used_at__lte=at - COARSE)
         OpaqueToken.objects.filter(stale, digest=token.digest).update(last_used_at=at)
+
+
+def issue_ticket(*, user: User, credential: Credential, at: datetime) -> tuple[str, datetime]:
+    """Return a ticket and when it expires; expired ones of everybody go."""
+    Ticket.objects.filter(expires_at__lt=at).delete()
+    text = secrets.token_urlsafe(32)
+    Ticket.objects.create(
+        digest=_digest(text),
+        user=user,
+        proof=credential.proof.value,
+        key=credential.key,
+        expires_at=at + TICKET_LIFETIME,
+    )
+    return text, at + TICKET_LIFETIME
+
+
+def redeem_ticket(*, text: str, at: datetime) -> tuple[User, Credential] | None:
+    """Return whose ticket it was, and what it was made from; it is used up. None: it was none."""
+    found = Ticket.objects.filter(digest=_digest(text), expires_at__gt=at)
+    ticket = found.select_related("user").first()
+    if ticket is None or not found.delete()[0]:  # of two who come at once, one deletes it
+        return None
+    return ticket.user, Credential(Proof(ticket.proof), ticket.key)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()

@@ -1,0 +1,109 @@
+"""Questions for live delivery: who of the people online may hear of a conversation, and what.
+
+They are asked for many conversations at once, and cost a constant number of queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import Q
+
+from parley.accounts.models import Role
+from parley.conversations.models import Conversation, Participant
+from parley.kernel.database import union_all, uuid_value
+from parley.messaging.models import Flag, Mark, Message
+
+# Up to so many members all are read and those online picked out; beyond, those online are asked
+# for.
+FEW_MEMBERS = 500
+ASKED_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Someone online who is in a conversation, and what of it they may hear."""
+
+    user_id: UUID
+    is_admin: bool
+    visible_after: int
+    watermark: int
+    version: int
+
+
+def find_conversations(conversation_ids: Collection[UUID]) -> dict[UUID, Conversation]:
+    return Conversation.objects.in_bulk(list(conversation_ids))
+
+
+def list_changed_since(gen: int, upto: int, *, most: int) -> dict[UUID, int]:
+    """Return the revisions of the conversations last changed after ``gen``, up to ``upto``."""
+    found = Conversation.objects.filter(gen__gt=gen, gen__lte=upto)
+    return dict(found.values_list("conversation_id", "revision")[:most])
+
+
+def list_listeners(
+    conversations: Iterable[Conversation], *, online: Collection[UUID]
+) -> dict[UUID, dict[UUID, Listener]]:
+    """Return for each conversation those of the people online who are in it."""
+    few = [c.conversation_id for c in conversations if c.member_count <= FEW_MEMBERS]
+    many = [c.conversation_id for c in conversations if c.member_count > FEW_MEMBERS]
+    asked = [Q(conversation_id__in=few)] if few else []
+    people = list(online)
+    for start in range(0, len(people) if many else 0, ASKED_AT_ONCE):
+        chunk = people[start : start + ASKED_AT_ONCE]
+        asked.append(Q(conversation_id__in=many, user_id__in=chunk))
+    found: dict[UUID, dict[UUID, Listener]] = {}
+    for wanted in asked:
+        rows = Participant.objects.filter(wanted, left_at=None).values_list(
+            "conversation_id", "user_id", "user__role", "visible_after", "watermark", "version"
+        )
+        for conversation_id, user_id, role, *place in rows:
+            if user_id in online:
+                listener = Listener(user_id, role == Role.ADMIN, *place)
+                found.setdefault(conversation_id, {})[user_id] = listener
+    return found
+
+
+def list_changed_messages(
+    since: Mapping[UUID, int | None], *, settled: int, most: int
+) -> dict[UUID, list[Message]]:
+    """Return what changed of each conversation after a revision, by revision; at most ``most`` + 1.
+
+    Where the revision is None, what changed in the generations after ``settled``.
+    """
+    parts = [
+        Message.objects.filter(conversation_id=conversation_id, revision__gt=revision or 0)
+        .order_by("-revision" if revision is None else "revision")
+        .values_list("message_id")[: most + 1]
+        for conversation_id, revision in since.items()
+    ]
+    ids = [uuid_value(message_id) for (message_id,) in union_all(parts)]
+    found: dict[UUID, list[Message]] = {}
+    for message in Message.objects.filter(message_id__in=ids).order_by("revision"):
+        if since[message.conversation_id] is not None or message.gen > settled:
+            found.setdefault(message.conversation_id, []).append(message)
+    return found
+
+
+def list_marks(
+    messages: Mapping[UUID, Collection[Message]], listeners: Mapping[UUID, Collection[UUID]]
+) -> dict[tuple[UUID, UUID], int]:
+    """Return the flags that listeners have set on messages, by (person, message)."""
+    wanted = Q()
+    for conversation_id, changed in messages.items():
+        wanted |= Q(
+            user_id__in=list(listeners.get(conversation_id, ())),
+            conversation_id=conversation_id,
+            seq__in=[message.seq for message in changed],
+        )
+    if not wanted:
+        return {}
+    rows = Mark.objects.filter(wanted).exclude(flags=0)
+    return {(u, m): flags for u, m, flags in rows.values_list("user_id", "message_id", "flags")}
+
+
+def is_heard(message: Message, listener: Listener, flags: int) -> bool:
+    """Whether a listener may hear of a message at all."""
+    return message.seq > listener.visible_after and not flags & Flag.REMOVED

@@ -1,0 +1,250 @@
+"""Brokers carry hints from process to process. They hold no truth, and may fail without harm.
+
+``Alone``: one process needs none. ``Notify``: PostgreSQL's own LISTEN and NOTIFY, on connections of
+their own, after the commit (a NOTIFY within a transaction takes a lock of the whole cluster through
+its commit). ``Redis``: its publish and subscribe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+import psycopg
+import redis
+import structlog
+from django.conf import settings
+from django.db import connection
+from redis.asyncio import Redis as AsyncRedis
+
+from parley.conversations.events import Event, Type
+from parley.realtime.signals import SIGNALS, Signal
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "parley_events"
+LARGEST_NOTIFY = 7_900  # bytes; PostgreSQL takes 8,000
+AGAIN_S = 1.0
+MOST_WAITING = 10_000
+MOST_NAMED = 100  # people in one hint; the others find out when its generation settles
+
+News = Event | Signal
+Hear = Callable[[Iterable[News]], None]
+
+
+class Broker(Protocol):
+    """What carries hints between processes."""
+
+    async def start(self, hear: Hear) -> None:
+        """Begin to hear what other processes publish."""
+
+    def publish(self, events: Sequence[News]) -> None:
+        """Pass events on, from any thread; it neither waits nor fails."""
+
+    async def stop(self) -> None:
+        """Let go of every connection."""
+
+
+class Alone:
+    """One process: there is nobody to tell."""
+
+    async def start(self, hear: Hear) -> None:
+        pass
+
+    def publish(self, events: Sequence[News]) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+
+class _Carrier:
+    """What brokers share: a thread that publishes, a task that listens, and who said what."""
+
+    def __init__(self) -> None:
+        self._own = secrets.token_hex(8)
+        self._outgoing: queue.Queue[Sequence[News] | None] = queue.Queue(MOST_WAITING)
+        self._listening: asyncio.Task[None] | None = None
+        self._publisher: threading.Thread | None = None
+
+    async def start(self, hear: Hear) -> None:
+        self._publisher = threading.Thread(target=self._publish_all, daemon=True)
+        self._publisher.start()
+        self._listening = asyncio.create_task(self._listen_for_ever(hear))
+
+    def publish(self, events: Sequence[News]) -> None:
+        try:
+            self._outgoing.put_nowait(events)
+        except queue.Full:  # the others find it when its generation settles
+            log.warning("too many events wait for the broker; some are left out")
+
+    async def stop(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+        self._outgoing.put(None)
+
+    def _publish_all(self) -> None:
+        """Send what waits, all of it at once; a fault drops it, and the next try connects anew."""
+        while True:
+            events = self._outgoing.get()
+            batch: list[News] = []
+            while events is not None:
+                batch += events
+                try:
+                    events = self._outgoing.get_nowait()
+                except queue.Empty:
+                    break
+            try:
+                for text in pack(self._own, batch):
+                    self._send(text)
+            except (psycopg.Error, redis.RedisError, OSError) as error:
+                log.warning("the broker did not take events", reason=type(error).__name__)
+                self._disconnect()
+            if events is None:
+                self._disconnect()
+                return
+
+    async def _listen_for_ever(self, hear: Hear) -> None:
+        while True:
+            try:
+                await self._listen(hear)
+            except (psycopg.Error, redis.RedisError, OSError) as error:
+                log.warning("the broker is not heard", reason=type(error).__name__)
+            await asyncio.sleep(AGAIN_S)
+
+    def heard(self, text: str, hear: Hear) -> None:
+        """Hand on what another process said."""
+        speaker, events = unpack(text)
+        if speaker != self._own:
+            hear(events)
+
+    async def _listen(self, hear: Hear) -> None:
+        raise NotImplementedError
+
+    def _send(self, text: str) -> None:
+        raise NotImplementedError
+
+    def _disconnect(self) -> None:
+        raise NotImplementedError
+
+
+class Notify(_Carrier):
+    """PostgreSQL's LISTEN and NOTIFY."""
+
+    def __init__(self, conninfo: str) -> None:
+        super().__init__()
+        self._conninfo = conninfo
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def _send(self, text: str) -> None:
+        if self._connection is None:
+            self._connection = psycopg.connect(self._conninfo, autocommit=True)
+            self._connection.execute("SET synchronous_commit = off")
+        self._connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, text])
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    async def _listen(self, hear: Hear) -> None:
+        listening = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+        async with listening:
+            await listening.execute(f"LISTEN {CHANNEL}")
+            async for notice in listening.notifies():
+                self.heard(notice.payload, hear)
+
+
+class RedisBroker(_Carrier):
+    """Redis's publish and subscribe."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+        self._client: redis.Redis | None = None
+
+    def _send(self, text: str) -> None:
+        if self._client is None:
+            self._client = redis.Redis.from_url(self._url)
+        self._client.publish(CHANNEL, text)
+
+    def _disconnect(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    async def _listen(self, hear: Hear) -> None:
+        async with AsyncRedis.from_url(self._url) as client, client.pubsub() as channel:
+            await channel.subscribe(CHANNEL)
+            async for message in channel.listen():
+                if message["type"] == "message":
+                    self.heard(message["data"].decode(), hear)
+
+
+def pack(speaker: str, events: Sequence[News]) -> Iterable[str]:
+    """Write events as texts, each of them small enough for NOTIFY."""
+    waiting: list[list[Any]] = []
+    size = 0
+    for each in events:
+        written = _write(each)
+        length = len(json.dumps(written, separators=(",", ":"))) + 1
+        if waiting and size + length > LARGEST_NOTIFY - 100:
+            yield json.dumps([speaker, waiting], separators=(",", ":"))
+            waiting, size = [], 0
+        waiting.append(written)
+        size += length
+    if waiting:
+        yield json.dumps([speaker, waiting], separators=(",", ":"))
+
+
+def _write(each: News) -> list[Any]:
+    if isinstance(each, Signal):
+        where = each.conversation_id and each.conversation_id.hex
+        return [each.kind, each.user_id.hex, where, each.state]
+    return [
+        each.type.value,
+        each.conversation_id.hex,
+        each.revision,
+        [user_id.hex for user_id in each.user_ids[:MOST_NAMED]],
+        each.message_id and each.message_id.hex,
+        each.seq,
+    ]
+
+
+def unpack(text: str) -> tuple[str, list[News]]:
+    speaker, written = json.loads(text)
+    return speaker, [_read(each) for each in written]
+
+
+def _read(written: list[Any]) -> News:
+    if written[0] in SIGNALS:
+        kind, user, where, state = written
+        return Signal(kind, UUID(user), where and UUID(where), state)
+    type_, conversation_id, revision, user_ids, message_id, seq = written
+    return Event(
+        Type(type_),
+        UUID(conversation_id),
+        revision,
+        tuple(map(UUID, user_ids)),
+        message_id and UUID(message_id),
+        seq,
+    )
+
+
+def choose() -> Broker:
+    """Return the broker that the settings ask for: Redis, else NOTIFY where there is PostgreSQL."""
+    if settings.PARLEY.redis_url:
+        return RedisBroker(settings.PARLEY.redis_url)
+    if connection.vendor == "postgresql":
+        parameters = connection.get_connection_params()
+        for name in ("cursor_factory", "context", "prepare_threshold", "server_side_binding"):
+            parameters.pop(name, None)
+        kept: dict[str, Any] = {k: v for k, v in parameters.items() if isinstance(v, str | int)}
+        return Notify(psycopg.conninfo.make_conninfo("", **kept))
+    return Alone()

@@ -1,0 +1,375 @@
+"""The hub: the live connections of this process, and how news reaches them.
+
+It learns of changes by hints (from this process and, through the broker, from others), and pulls
+what is new from the database: all conversations that wait, in one go, while further hints gather.
+Once a second it looks whether a generation has settled, and at the conversations that changed in
+it: so a hint that was lost costs seconds, and no broker holds any truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+from django.db import close_old_connections
+from django.utils import timezone
+
+from parley.accounts.models import User
+from parley.conversations import epochs, fence
+from parley.conversations.events import Event, Type, happened
+from parley.http import wire
+from parley.messaging import listening, queries
+from parley.messaging.cursors import MOST_KNOWN, Cursor, Known
+from parley.realtime import pull
+from parley.realtime.broker import Broker, News
+from parley.realtime.connections import Close, Connection
+from parley.realtime.frames import Frame, event
+from parley.realtime.presence import Presence
+from parley.realtime.pull import Heard, Pulled, Want
+from parley.realtime.signals import Signal
+from parley.realtime.tickets import still_valid
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+TICK_S = 1.0
+CHECK_S = 3.0  # how often credentials are asked for; revocation is promised within 5 s
+HEARTBEAT_S = 25
+TYPING = timedelta(seconds=6)  # it ends by itself
+MOST_HEARD = 50_000
+MOST_SCANNED = 20_000
+MOST_CONNECTIONS = 10  # a user
+MANY_MEMBERS = 50  # beyond, there is no typing, and receipts go to one's own devices only
+DURABLE = {Type.MESSAGES, Type.CREATED, Type.CHANGED, Type.JOINED, Type.LEFT}
+
+
+class TooManyConnections(Exception):
+    """This user has as many live connections as one may have."""
+
+
+class Hub:
+    """One a process, living in the server's event loop."""
+
+    def __init__(self, broker: Broker, *, limited: bool = True) -> None:
+        self._broker = broker
+        self.limited = limited
+        self._connections: dict[UUID, set[Connection]] = defaultdict(set)
+        self._heard: OrderedDict[UUID, Heard] = OrderedDict()
+        self._wants: dict[UUID, Want] = {}
+        self._moments: list[News] = []
+        self._news = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._settled = 0
+        self._issued = (0, "")  # the generation and the epoch in which cursors are issued now
+        self._tasks: list[asyncio.Task[None]] = []
+        self._thread = ThreadPoolExecutor(1, "parley-hub")
+        self._loop = asyncio.get_running_loop()
+        self.presence = Presence(self)
+
+    # --- life
+
+    async def start(self) -> None:
+        """Begin to listen, to what happens here and elsewhere."""
+        await self._note_place()
+        happened.join(self.hear_here)
+        await self._broker.start(self.hear)
+        for work in (self._deliver, self._tick, self._check):
+            self._tasks.append(asyncio.create_task(_for_ever(work)))
+
+    async def stop(self) -> None:
+        """Send everyone away, to come back elsewhere or later."""
+        happened.leave(self.hear_here)
+        for connection in list(self._everyone()):
+            self._offer_cursor(connection)
+        await asyncio.sleep(0)
+        for connection in list(self._everyone()):
+            connection.close(Close.GOING_AWAY)
+        for task in self._tasks:
+            task.cancel()
+        await self._broker.stop()
+        self._thread.shutdown(wait=False)
+
+    async def ask(self, question: Callable[..., T], *args: Any, **named: Any) -> T:
+        """Ask the database, on the hub's own thread."""
+
+        def asked() -> T:
+            close_old_connections()
+            try:
+                return question(*args, **named)
+            finally:
+                close_old_connections()
+
+        return await self._loop.run_in_executor(self._thread, asked)
+
+    # --- connections
+
+    @property
+    def online(self) -> frozenset[UUID]:
+        return frozenset(self._connections)
+
+    def _everyone(self) -> Iterable[Connection]:
+        return (c for connections in list(self._connections.values()) for c in list(connections))
+
+    def of(self, user_id: UUID) -> Collection[Connection]:
+        return self._connections.get(user_id, ())
+
+    def join(self, connection: Connection) -> None:
+        """Have a connection hear of everything from now on.
+
+        :raises TooManyConnections: the user has ten.
+        """
+        mine = self._connections[connection.user_id]
+        if self.limited and len(mine) >= MOST_CONNECTIONS:
+            raise TooManyConnections
+        mine.add(connection)
+        self.presence.came(connection.user_id)
+
+    def leave(self, connection: Connection) -> None:
+        mine = self._connections.get(connection.user_id, set())
+        mine.discard(connection)
+        if not mine:
+            self._connections.pop(connection.user_id, None)
+            self.presence.went(connection.user_id)
+
+    # --- hints
+
+    def hear_here(self, events: Sequence[Event]) -> None:
+        """Take events of this process, from any thread, and pass them on to the others."""
+        self._broker.publish(events)
+        with contextlib.suppress(RuntimeError):  # the loop has ended; so has everyone's connection
+            self._loop.call_soon_threadsafe(self.hear, events)
+
+    def hear(self, events: Iterable[News]) -> None:
+        """Take events, in the loop."""
+        if not self._connections:
+            return
+        for each in events:
+            if isinstance(each, Signal) and each.kind == "presence":
+                self.presence.hear(each.user_id, each.state)
+            elif not isinstance(each, Signal) and each.type in DURABLE:
+                self._want(each.conversation_id).hints.append(each)
+            else:
+                self._moments.append(each)
+        self._news.set()
+
+    def signal(self, signal: Signal) -> None:
+        """Tell the other processes of something that nobody stores."""
+        self._broker.publish([signal])
+
+    def type_in(self, conversation_id: UUID, user_id: UUID) -> None:
+        """Someone is typing, on a connection of this process."""
+        signal = Signal("typing", user_id, conversation_id)
+        self.signal(signal)
+        self.hear([signal])
+
+    def _want(self, conversation_id: UUID) -> Want:
+        self._drained.clear()
+        heard = self._heard.get(conversation_id)
+        return self._wants.setdefault(conversation_id, Want(conversation_id, heard))
+
+    # --- delivering
+
+    async def _deliver(self) -> None:
+        await self._news.wait()
+        self._news.clear()
+        wants, self._wants = self._wants, {}
+        moments, self._moments = self._moments, []
+        try:
+            if wants:
+                await self._tell_changes([*wants.values()])
+            for each in moments:
+                await self._tell_moment(each)
+        except Exception:
+            for want in wants.values():  # nothing was told: they wait again
+                self._want(want.conversation_id).hints.extend(want.hints)
+            raise
+        finally:
+            if not self._wants:
+                self._drained.set()
+
+    async def _tell_changes(self, wants: list[Want]) -> None:
+        for want in wants:  # a pull may have come between the hint and now
+            want.heard = self._heard.get(want.conversation_id)
+        found = await self.ask(pull.pull, wants, online=self.online, settled=self._settled)
+        for pulled in found:
+            self._remember(pulled)
+            for told in pulled.told:
+                for user_id, version in told.to.items():
+                    for connection in list(self.of(user_id)):
+                        connection.offer(told.frame, version)
+            await asyncio.sleep(0)  # a large conversation must not keep the others waiting
+
+    def _remember(self, pulled: Pulled) -> None:
+        if pulled.heard is not None:
+            self._heard[pulled.conversation_id] = pulled.heard
+            self._heard.move_to_end(pulled.conversation_id)
+            if len(self._heard) > MOST_HEARD:
+                self._heard.popitem(last=False)
+
+    async def _tell_moment(self, each: News) -> None:
+        """Tell of what is of the moment, or of one person's own."""
+        if isinstance(each, Signal):
+            await self._tell_typing(each)
+            return
+        [user_id] = each.user_ids
+        if each.type in {Type.READ, Type.DELIVERED}:
+            await self._tell_receipt(each, user_id)
+        elif self.of(user_id):
+            frames = await self.ask(_own_frames, each, user_id)
+            self.tell([user_id], *frames)
+
+    async def _tell_receipt(self, each: Event, user_id: UUID) -> None:
+        name = f"{each.type.value}_seq"
+        content = {"user_id": str(user_id), name: each.seq}
+        frame = event(
+            each.type.value, timezone.now(), conversation_id=each.conversation_id, content=content
+        )
+        self.tell(await self.neighbours(each.conversation_id, user_id), frame)
+
+    async def _tell_typing(self, signal: Signal) -> None:
+        where = signal.conversation_id
+        if where is None:
+            return
+        found = await self.ask(_neighbours, where, self.online | {signal.user_id})
+        if found is None or signal.user_id not in found:  # large, or not theirs
+            return
+        now = timezone.now()
+        content = {"user_id": str(signal.user_id), "until": wire.instant(now + TYPING)}
+        frame = event("typing", now, conversation_id=where, content=content)
+        self.tell(found - {signal.user_id}, frame)
+
+    async def neighbours(self, conversation_id: UUID, user_id: UUID) -> set[UUID]:
+        """Return who of a conversation hears of moments: of a large one, only the person's own."""
+        found = await self.ask(_neighbours, conversation_id, self.online)
+        return {user_id} if found is None else found | {user_id}
+
+    def tell(self, user_ids: Iterable[UUID], *frames: Frame) -> None:
+        for user_id in user_ids:
+            for connection in list(self.of(user_id)):
+                for frame in frames:
+                    connection.offer(frame)
+
+    # --- once in a while
+
+    async def _tick(self) -> None:
+        await asyncio.sleep(TICK_S)
+        if not self._connections:
+            await self._note_place()
+            return
+        settled, issued, changed = await self.ask(_settle, self._settled)
+        if len(changed) > MOST_SCANNED:
+            self.tell(self.online, event("resync", timezone.now(), content={}))
+        elif changed:
+            self._look_at(changed)
+            await self._drained.wait()
+        self._issued = issued
+        if settled > self._settled:
+            self._settled = settled
+            for connection in self._everyone():
+                connection.given.clear()
+
+    def _look_at(self, changed: Mapping[UUID, int]) -> None:
+        """Pull the conversations of which not everything was told up to this revision."""
+        for conversation_id, revision in changed.items():
+            heard = self._heard.get(conversation_id)
+            if heard is None or heard.revision < revision:
+                self._want(conversation_id)
+        if self._wants:
+            self._news.set()
+
+    async def _note_place(self) -> None:
+        """Nobody listens: what happens until someone does is theirs to sync."""
+        self._settled, self._issued = await self.ask(_place)
+        self._heard.clear()
+
+    async def _check(self) -> None:
+        await asyncio.sleep(CHECK_S)
+        credentials = {connection.credential for connection in self._everyone()}
+        if not credentials:
+            return
+        valid = await self.ask(still_valid, credentials)
+        for connection in list(self._everyone()):
+            if connection.credential not in valid:
+                connection.close(Close.NOT_SIGNED_IN)
+
+    # --- cursors
+
+    def cursor(self, connection: Connection) -> str:
+        """Return from where this connection would resume, had it taken all that was queued."""
+        issued_gen, nonce = self._issued
+        known = {where: Known(*has) for where, has in [*connection.given.items()][-MOST_KNOWN:]}
+        return Cursor(issued_gen, nonce, self._settled, known).write(connection.user_id)
+
+    def _offer_cursor(self, connection: Connection) -> None:
+        content = {"cursor": self.cursor(connection)}
+        connection.offer(event("cursor", timezone.now(), content=content))
+
+    def beat(self, connection: Connection) -> None:
+        """Tell a connection where to resume from."""
+        self._offer_cursor(connection)
+
+
+async def _for_ever(work: Callable[[], Any]) -> None:
+    """Do a piece of work again and again; a fault is logged, and does not end it."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("the hub stumbled and goes on")
+            await asyncio.sleep(0.2)
+
+
+# --- what is asked of the database
+
+
+def _place() -> tuple[int, tuple[int, str]]:
+    """Return what is settled, and the generation and the epoch of now."""
+    epochs.ensure_first()
+    state = fence.state()
+    return state.settled, (state.current, epochs.covering(state.current) or "")
+
+
+def _settle(told: int) -> tuple[int, tuple[int, str], dict[UUID, int]]:
+    """Tick, and return the place of now, and what changed since ``told`` in settled generations."""
+    fence.tick_if_unsettled()
+    settled, issued = _place()
+    if settled <= told:
+        return told, issued, {}
+    return settled, issued, listening.list_changed_since(told, settled, most=MOST_SCANNED + 1)
+
+
+def _own_frames(each: Event, user_id: UUID) -> list[Frame]:
+    """Return what a person's own devices hear of what they did, and how much is unread."""
+    at, frames = timezone.now(), []
+    where = each.conversation_id
+    if each.type is Type.REMOVED:
+        content = {"message_id": str(each.message_id)}
+        frames.append(event("message.removed", at, conversation_id=where, content=content))
+    else:
+        found = each.message_id and pull.show_message(user_id, each.message_id)
+        if found:
+            frames.append(event("message.changed", at, conversation_id=where, content=found))
+        shown = pull.show(user_id, where)
+        if shown:
+            frames.append(event("conversation.changed", at, conversation_id=where, content=shown))
+    total = queries.count_unread(viewer=User(user_id=user_id))
+    content = wire.unread_total(total)
+    frames.append(event("unread", at, content=content))
+    return frames
+
+
+def _neighbours(conversation_id: UUID, online: frozenset[UUID]) -> set[UUID] | None:
+    """Return who of the people online is in a conversation; None where it is large."""
+    found = listening.find_conversations([conversation_id]).get(conversation_id)
+    if found is None or found.member_count > MANY_MEMBERS:
+        return None
+    return set(listening.list_listeners([found], online=online).get(conversation_id, {}))

@@ -1,0 +1,72 @@
+"""Requests that a live connection makes to the canonical API on its person's behalf.
+
+What a socket sends is thus what HTTP sends: the same checks, rates, answers and refusals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import urlencode
+
+from parley.http.authentication import INNER, Proved
+
+Application = Callable[..., Awaitable[None]]
+
+
+async def call(
+    application: Application,
+    outer: Mapping[str, Any],
+    proved: Proved,
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    body: Mapping[str, Any] | None = None,
+) -> tuple[int, dict[str, Any]]:
+    """Return the status of a request and its JSON."""
+    written = b"" if body is None else json.dumps(body).encode()
+    kept = {b"host", b"x-forwarded-for", b"x-forwarded-proto", b"user-agent"}
+    headers = [(name, value) for name, value in outer["headers"] if name in kept]
+    headers += [
+        (b"accept", b"application/json"),
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(written)).encode()),
+    ]
+    scope = {
+        "type": "http",
+        "asgi": outer.get("asgi", {"version": "3.0"}),
+        "http_version": "1.1",
+        "method": method,
+        "scheme": {"ws": "http", "wss": "https"}.get(outer["scheme"], outer["scheme"]),
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": urlencode(query or {}).encode(),
+        "root_path": "",
+        "headers": headers,
+        "client": outer.get("client"),
+        "server": outer.get("server"),
+        INNER: proved,
+    }
+    answer: dict[str, Any] = {"status": 500, "body": b""}
+    is_read = False
+
+    async def receive() -> MutableMapping[str, Any]:
+        nonlocal is_read
+        if is_read:
+            await (
+                asyncio.Event().wait()
+            )  # it never goes away; whoever listens for that is cancelled
+        is_read = True
+        return {"type": "http.request", "body": written, "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            answer["status"] = message["status"]
+        else:
+            answer["body"] += message.get("body", b"")
+
+    await application(scope, receive, send)
+    return answer["status"], json.loads(answer["body"] or b"{}")

@@ -1,0 +1,287 @@
+"""What the devices of this process have not heard yet of some conversations, in a few queries.
+
+The hub knows up to which revision it has told of a conversation. A hint only says that there is
+more; what it is, and who may hear it, is read here, for all waiting conversations at once. So an
+event that was lost, doubled or overtaken changes nothing: the next pull gives the rest, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from parley.accounts import queries as accounts
+from parley.accounts.models import User
+from parley.accounts.people import Person, may_see_contact
+from parley.conversations.events import Event, Type
+from parley.conversations.models import Conversation
+from parley.http import wire
+from parley.kernel.errors import NotFound
+from parley.messaging import listening, queries
+from parley.messaging.listening import Listener
+from parley.messaging.models import Flag, Message
+from parley.messaging.seen import SeenMessage
+from parley.messaging.sight import is_read
+from parley.realtime.frames import Frame, event
+
+MOST_MESSAGES = 200  # of one conversation at once; who missed more syncs
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Up to where this process has told of a conversation."""
+
+    revision: int
+    seq: int
+    members_rev: int
+
+
+@dataclass(slots=True)
+class Want:
+    """A conversation to look at; ``heard`` is None where this process never told of it."""
+
+    conversation_id: UUID
+    heard: Heard | None = None
+    hints: list[Event] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One frame, and whose devices it is for, each person with the version of their own row."""
+
+    frame: Frame
+    to: Mapping[UUID, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """All that is new of one conversation, and where this process stands when it is told."""
+
+    conversation_id: UUID
+    heard: Heard | None
+    told: list[Told]
+
+
+def pull(wants: Sequence[Want], *, online: frozenset[UUID], settled: int) -> list[Pulled]:
+    """Return what is new of these conversations for those of their people who are online.
+
+    ``settled`` is the generation up to which this process has told everything.
+    """
+    conversations = listening.find_conversations([want.conversation_id for want in wants])
+    listeners = listening.list_listeners(conversations.values(), online=online)
+    heard_by_someone = [want for want in wants if listeners.get(want.conversation_id)]
+    messages = listening.list_changed_messages(
+        {want.conversation_id: _since(want) for want in heard_by_someone},
+        settled=settled,
+        most=MOST_MESSAGES,
+    )
+    marks = listening.list_marks(messages, listeners)
+    named = {m.sender_id for found in messages.values() for m in found}
+    named |= {user_id for want in wants for hint in want.hints for user_id in hint.user_ids}
+    people = accounts.known(user_ids=named) if named else {}
+    pulled = []
+    for want in wants:
+        conversation = conversations.get(want.conversation_id)
+        if conversation is None:
+            continue
+        telling = _Telling(
+            conversation, want, listeners.get(want.conversation_id, {}), marks, people, online
+        )
+        pulled.append(telling.all(messages.get(want.conversation_id, [])))
+    return pulled
+
+
+def _since(want: Want) -> int | None:
+    """The revision after which to look; None where only the generation tells."""
+    if want.heard is not None:
+        return want.heard.revision
+    revisions = [hint.revision for hint in want.hints if hint.revision is not None]
+    return max(0, min(revisions) - 1) if revisions else None
+
+
+@dataclass(slots=True)
+class _Telling:
+    """One conversation's news, put into frames."""
+
+    conversation: Conversation
+    want: Want
+    listeners: Mapping[UUID, Listener]
+    marks: Mapping[tuple[UUID, UUID], int]
+    people: Mapping[UUID, Person]
+    online: frozenset[UUID]
+    told: list[Told] = field(default_factory=list)
+    previous: int = 0
+
+    def all(self, messages: Sequence[Message]) -> Pulled:
+        """Tell of everything, by revision; of too much only that there is more to sync."""
+        self.previous = _since(self.want) or (messages[0].revision - 1 if messages else 0)
+        if len(messages) > MOST_MESSAGES:
+            self._resync()
+        else:
+            self._in_order(messages)
+        heard = Heard(
+            self.conversation.revision, self.conversation.last_seq, self.conversation.members_rev
+        )
+        return Pulled(self.conversation.conversation_id, heard, self.told)
+
+    def _in_order(self, messages: Sequence[Message]) -> None:
+        steps: list[tuple[int, Any]] = [(m.revision, m) for m in messages]
+        steps += [(hint.revision or 0, hint) for hint in self._hints()]
+        for revision, step in sorted(steps, key=lambda step: step[0]):
+            if isinstance(step, Message):
+                self._tell_message(step)
+            else:
+                self._tell_hint(step)
+            self.previous = max(self.previous, revision)
+
+    def _hints(self) -> list[Event]:
+        """What is known of changes that are no messages; of unheard ones of members, a guess."""
+        hints = [hint for hint in self.want.hints if hint.type is not Type.MESSAGES]
+        heard = self.want.heard
+        members_rev = self.conversation.members_rev
+        if heard is None or heard.members_rev == members_rev or hints:
+            return hints
+        where = self.conversation
+        return [Event(Type.CHANGED, where.conversation_id, where.revision)]
+
+    def _resync(self) -> None:
+        frame = event("resync", timezone.now(), content={})
+        self.told.append(Told(frame, {u: each.version for u, each in self.listeners.items()}))
+
+    # --- messages
+
+    def _tell_message(self, message: Message) -> None:
+        """Tell of one message, written once for all who see it alike."""
+        variants: dict[tuple[bool, bool, bool], dict[UUID, int]] = {}
+        sender = self.people[message.sender_id]
+        for user_id, listener in self.listeners.items():
+            flags = self.marks.get((user_id, message.message_id), 0)
+            if not listening.is_heard(message, listener, flags):
+                continue
+            read = message.sender_id == user_id or is_read(message.seq, flags, listener.watermark)
+            contact = may_see_contact(user_id, sender, is_admin=listener.is_admin)
+            variant = (read, bool(flags & Flag.STARRED), contact)
+            variants.setdefault(variant, {})[user_id] = listener.version
+        for (read, starred, contact), to in variants.items():
+            shown = sender if contact else sender.without_contact()
+            seen = _seen(message, read=read, starred=starred)
+            self._tell_change(
+                self._type_of(message),
+                message.retracted_at or message.edited_at or message.sent_at,
+                message.revision,
+                {"message": wire.message(seen, wire.People.of({shown.user_id: shown}))},
+                to,
+            )
+
+    def _type_of(self, message: Message) -> str:
+        heard = self.want.heard
+        if heard is not None:
+            is_new = message.seq > heard.seq
+        else:
+            is_new = message.edited_at is None and message.retracted_at is None
+        return "message.created" if is_new else "message.changed"
+
+    # --- everything else
+
+    def _tell_hint(self, hint: Event) -> None:
+        revision = hint.revision or 0
+        if hint.type is Type.CREATED:
+            self._tell_conversation("conversation.created", revision, hint.user_ids)
+        elif hint.type is Type.CHANGED:
+            self._tell_conversation("conversation.changed", revision, self.listeners)
+        elif hint.type is Type.JOINED:
+            self._tell_conversation("conversation.created", revision, hint.user_ids)
+            self._tell_people("participant.joined", revision, hint.user_ids)
+        elif hint.type is Type.LEFT:
+            self._tell_people("participant.left", revision, hint.user_ids)
+
+    def _tell_conversation(self, type_: str, revision: int, user_ids: Collection[UUID]) -> None:
+        """Tell each of these people of the conversation, as each of them sees it."""
+        for user_id in user_ids:
+            listener = self.listeners.get(user_id)
+            content = listener and show(user_id, self.conversation.conversation_id)
+            if listener and content:
+                to = {user_id: listener.version}
+                self._tell_change(type_, timezone.now(), revision, content, to)
+
+    def _tell_people(self, type_: str, revision: int, user_ids: Collection[UUID]) -> None:
+        """Tell everyone who is in it of people who came or went, and those who went, too."""
+        gone = {u: 0 for u in user_ids if u in self.online and u not in self.listeners}
+        if type_ != "participant.left":
+            gone = {}
+        for user_id in user_ids:
+            person = self.people.get(user_id)
+            if person is None:
+                continue
+            shown = wire.person(person.without_contact())
+            to = {u: each.version for u, each in self.listeners.items()} | gone
+            if self.conversation.kind == "direct":  # hidden: a matter of one's own
+                to = {u: v for u, v in to.items() if u == user_id}
+            self._tell_change(type_, timezone.now(), revision, {"user": shown}, to)
+
+    def _tell_change(
+        self,
+        type_: str,
+        at: datetime,
+        revision: int,
+        content: Mapping[str, Any],
+        to: Mapping[UUID, int],
+    ) -> None:
+        frame = event(
+            type_,
+            at,
+            conversation_id=self.conversation.conversation_id,
+            revision=revision,
+            content=content,
+            beside={
+                "prev_revision": min(self.previous, revision),
+                "members_rev": self.conversation.members_rev,
+            },
+        )
+        self.told.append(Told(frame, to))
+
+
+def show(user_id: UUID, conversation_id: UUID) -> dict[str, Any] | None:
+    """Return the conversation object as one person sees it; None where they are not in it."""
+    viewer = User(user_id=user_id)
+    try:
+        seen = queries.get_conversation(viewer=viewer, conversation_id=conversation_id, messages=1)
+    except NotFound:
+        return None
+    people = accounts.people(viewer=viewer, user_ids=seen.people())
+    return {"conversation": wire.conversation(seen, wire.People.of(people))}
+
+
+def show_message(user_id: UUID, message_id: UUID) -> dict[str, Any] | None:
+    """Return the message object as one person sees it; None where they do not."""
+    viewer = User(user_id=user_id)
+    try:
+        seen = queries.get_message(viewer=viewer, message_id=message_id)
+    except NotFound:
+        return None
+    people = accounts.people(viewer=viewer, user_ids=[seen.sender_id])
+    return {"message": wire.message(seen, wire.People.of(people))}
+
+
+def _seen(message: Message, *, read: bool, starred: bool) -> SeenMessage:
+    return SeenMessage(
+        message_id=message.message_id,
+        conversation_id=message.conversation_id,
+        sender_id=message.sender_id,
+        seq=message.seq,
+        revision=message.revision,
+        subject=message.subject,
+        message_body=message.message_body,
+        sent_at=message.sent_at,
+        client_id=message.client_id,
+        reply_to=message.reply_to,
+        edited_at=message.edited_at,
+        retracted_at=message.retracted_at,
+        read=read,
+        starred=starred,
+    )

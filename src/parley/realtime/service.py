@@ -1,0 +1,65 @@
+"""Where a server's live doors join its HTTP ones: one hub a process, from its start to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+
+from parley.realtime import broker, sse, websocket
+from parley.realtime.hub import Hub
+from parley.realtime.inner import Application
+from parley.realtime.websocket import Receive, Send
+
+WEBSOCKET_PATH = "/ws/"
+EVENTS_PATH = "/api/events/"
+
+
+class Live:
+    """An ASGI application with live doors in front of another one."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._hub: Hub | None = None
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        elif self._is_events(scope):
+            hub = await self._ready()
+            await sse.serve(hub, self._application, scope, receive, send)
+        else:
+            await self._application(scope, receive, send)
+
+    @staticmethod
+    def _is_events(scope: Mapping[str, Any]) -> bool:
+        return bool(scope["path"] == EVENTS_PATH and scope["method"] == "GET")
+
+    async def _ready(self) -> Hub:
+        """Return the hub; a server without a lifespan has it begin with the first connection."""
+        if self._hub is None:
+            self._hub = Hub(broker.choose(), limited=settings.PARLEY.rates)
+            await self._hub.start()
+        return self._hub
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._ready()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                if self._hub is not None:
+                    await self._hub.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _websocket(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["path"] != WEBSOCKET_PATH:
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        await websocket.serve(await self._ready(), self._application, scope, receive, send)

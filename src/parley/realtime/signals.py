@@ -1,0 +1,18 @@
+"""What people do at the moment, of which nothing is stored: typing, coming and going."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+SIGNALS = ("typing", "presence")
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """``kind`` is one of ``SIGNALS``; ``state`` is that of a presence."""
+
+    kind: str
+    user_id: UUID
+    conversation_id: UUID | None = None
+    state: str = ""

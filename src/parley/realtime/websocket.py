@@ -1,0 +1,305 @@
+"""``/ws/``: the live connection of apps. JSON text frames, both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qs
+from uuid import UUID
+
+import structlog
+from rest_framework.exceptions import APIException
+
+from parley.accounts.models import User
+from parley.conversations.acquaintance import sharing_with
+from parley.http import wire
+from parley.http.authentication import Proved
+from parley.http.handshakes import prove
+from parley.http.refusals import as_api_exception, content_of
+from parley.kernel.errors import Refusal
+from parley.messaging import operations, queries
+from parley.messaging.sync import here
+from parley.realtime import inner, tickets
+from parley.realtime.connections import Close, Connection
+from parley.realtime.frames import Frame, encode
+from parley.realtime.hub import HEARTBEAT_S, Hub, TooManyConnections
+from parley.realtime.presence import MOST_WATCHED, STATES
+
+log = structlog.get_logger(__name__)
+
+SUBPROTOCOL = "parley.v1"
+LARGEST_FRAME = 64 * 1024  # bytes
+RATE = (120, 60.0)  # frames, seconds
+SEND_S = 10.0  # how long one frame may take to leave
+LIFE_S = 60.0  # how long a client may be silent
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+class BadFrame(Exception):
+    """A frame that cannot be acted on; the message says why."""
+
+
+async def serve(
+    hub: Hub, application: inner.Application, scope: Mapping[str, Any], receive: Receive, send: Send
+) -> None:
+    """Serve one WebSocket, from its handshake to its end."""
+    await receive()  # websocket.connect
+    try:
+        proved = await hub.ask(_prove, dict(scope))
+    except APIException as refused:
+        await _refuse(send, refused.status_code, content_of(refused, scope["path"]))
+        return
+    socket = Socket(hub, application, scope, proved, send)
+    try:
+        hub.join(socket.connection)
+    except TooManyConnections:
+        await _refuse(send, 429, b'{"detail":"too many live connections"}')
+        return
+    try:
+        await socket.run(receive)
+    finally:
+        hub.leave(socket.connection)
+        hub.presence.unwatch(socket.connection)
+
+
+def _prove(scope: dict[str, Any]) -> Proved:
+    """Return who opens the socket: by a ticket, else by header or cookie.
+
+    :raises APIException: nobody; a token in the address is never taken.
+    """
+    ticket = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("ticket")
+    found = tickets.redeem(ticket[0]) if ticket else prove(scope, strict_origin=True)
+    if found is None:
+        raise tickets.NotSignedIn
+    return found
+
+
+async def _refuse(send: Send, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+class Socket:
+    """One open WebSocket."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        application: inner.Application,
+        scope: Mapping[str, Any],
+        proved: Proved,
+        send: Send,
+    ) -> None:
+        self._hub, self._application, self._scope, self._proved = hub, application, scope, proved
+        self._send = send
+        self.user, credential = proved
+        self.connection = Connection(self.user.user_id, credential)
+        self._stamps: deque[float] = deque()
+        self._heard_at = asyncio.get_running_loop().time()
+
+    async def run(self, receive: Receive) -> None:
+        """Greet, then carry frames both ways until either side ends it."""
+        offered = self._scope.get("subprotocols", [])
+        await self._send(
+            {
+                "type": "websocket.accept",
+                "subprotocol": SUBPROTOCOL if SUBPROTOCOL in offered else None,
+            }
+        )
+        # The connection hears of everything from before this cursor on: nothing falls between.
+        cursor, total = await self._hub.ask(_greeting, self.user)
+        await self._put(
+            {
+                "type": "hello",
+                "user_id": str(self.user.user_id),
+                "cursor": cursor,
+                "heartbeat_s": HEARTBEAT_S,
+                "unread": wire.unread_total(total),
+            }
+        )
+        tasks = [
+            asyncio.create_task(work) for work in (self._write(), self._read(receive), self._beat())
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self.connection.close_code is not None:
+            with contextlib.suppress(Exception):  # the client may be gone
+                await self._send({"type": "websocket.close", "code": self.connection.close_code})
+
+    # --- out
+
+    async def _write(self) -> None:
+        while (frame := await self.connection.next()) is not None:
+            try:
+                async with asyncio.timeout(SEND_S):
+                    await self._send({"type": "websocket.send", "text": frame.text})
+            except TimeoutError:
+                self.connection.close(Close.TOO_SLOW)
+
+    async def _put(self, content: Mapping[str, Any]) -> None:
+        await self._send({"type": "websocket.send", "text": encode(content)})
+
+    def _answer(self, content: Mapping[str, Any], ref: Any) -> None:
+        """Queue an answer behind what waits, with the reference that it answers."""
+        type_, rest = content["type"], {k: v for k, v in content.items() if k != "type"}
+        named = {} if ref is None else {"ref": ref}
+        self.connection.offer(Frame(type_, encode({"type": type_} | named | rest)))
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            self._hub.beat(self.connection)
+
+    # --- in
+
+    async def _read(self, receive: Receive) -> None:
+        while self.connection.close_code is None:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text = message.get("text")
+            if text is None or len(text.encode(errors="replace")) > LARGEST_FRAME:
+                self.connection.close(Close.TOO_LARGE)
+            elif self._is_too_fast():
+                self.connection.close(Close.TOO_FAST)
+            else:
+                await self._take(text)
+
+    def _is_too_fast(self) -> bool:
+        if not self._hub.limited:
+            return False
+        most, seconds = RATE
+        now = asyncio.get_running_loop().time()
+        self._stamps.append(now)
+        while self._stamps and self._stamps[0] < now - seconds:
+            self._stamps.popleft()
+        return len(self._stamps) > most
+
+    async def _take(self, text: str) -> None:
+        """Act on one frame; what is wrong with it is said, and nothing else happens."""
+        ref = None
+        try:
+            frame = _parse(text)
+            ref = frame.pop("ref", None)
+            type_ = frame.pop("type", None)
+            act = self.ACTS.get(type_) if isinstance(type_, str) else None
+            if act is None:
+                raise BadFrame("Unknown type.")
+            await act(self, frame, ref)
+        except BadFrame as bad:
+            self._complain("invalid_frame", str(bad), ref)
+        except Refusal as refusal:
+            answer = json.loads(content_of(as_api_exception(refusal), self._scope["path"]))
+            self._answer({"type": "error", "errors": answer["errors"]}, ref)
+
+    def _complain(self, code: str, detail: str, ref: Any) -> None:
+        errors = [{"code": code, "detail": detail, "attr": None}]
+        self._answer({"type": "error", "errors": errors}, ref)
+
+    async def _call(self, method: str, path: str, **options: Any) -> tuple[int, dict[str, Any]]:
+        return await inner.call(
+            self._application, self._scope, self._proved, method, path, **options
+        )
+
+    def _pass_on(self, status: int, answer: Mapping[str, Any], ref: Any) -> bool:
+        """Say what the API refused, if it did."""
+        if status < 400:  # noqa: PLR2004 - HTTP's own border
+            return False
+        self._answer({"type": "error", "errors": answer.get("errors", [])}, ref)
+        return True
+
+    async def _take_send(self, frame: dict[str, Any], ref: Any) -> None:
+        status, answer = await self._call("POST", "/api/messages/", body=frame)
+        if not self._pass_on(status, answer, ref):
+            self._answer({"type": "ack", "message": answer}, ref)
+
+    async def _take_read(self, frame: dict[str, Any], ref: Any) -> None:
+        where = _uuid(frame, "conversation")
+        body = {"seq": frame["seq"]} if "seq" in frame else {}
+        status, answer = await self._call("POST", f"/api/conversations/{where}/read/", body=body)
+        self._pass_on(status, answer, ref)
+
+    async def _take_delivered(self, frame: dict[str, Any], ref: Any) -> None:
+        where, seq = _uuid(frame, "conversation"), frame.get("seq")
+        if not isinstance(seq, int) or isinstance(seq, bool) or not 0 <= seq < 2**63:
+            raise BadFrame("seq is not a position.")
+        await self._hub.ask(
+            operations.set_delivered, viewer=self.user, conversation_id=where, seq=seq
+        )
+
+    async def _take_typing(self, frame: dict[str, Any], ref: Any) -> None:
+        self._hub.type_in(_uuid(frame, "conversation"), self.user.user_id)
+
+    async def _take_presence(self, frame: dict[str, Any], ref: Any) -> None:
+        if frame.get("state") not in STATES:
+            raise BadFrame("state is online, away or offline.")
+        self._hub.presence.set(self.user.user_id, frame["state"])
+
+    async def _take_watch(self, frame: dict[str, Any], ref: Any) -> None:
+        named = frame.get("users")
+        if not isinstance(named, list) or len(named) > MOST_WATCHED:
+            raise BadFrame(f"users is a list of at most {MOST_WATCHED} ids.")
+        users = {_uuid({"users": each}, "users") for each in named}
+        shared = await self._hub.ask(sharing_with, self.user.user_id, users)
+        self._hub.presence.watch(self.connection, frozenset(shared))
+
+    async def _take_resume(self, frame: dict[str, Any], ref: Any) -> None:
+        cursor = frame.get("cursor")
+        if not isinstance(cursor, str):
+            raise BadFrame("cursor is missing.")
+        more = True
+        while more and self.connection.close_code is None:
+            status, news = await self._call("GET", "/api/sync/", query={"cursor": cursor})
+            if self._pass_on(status, news, ref):
+                return
+            self._answer({"type": "sync", **news}, ref)
+            for conversation in news["conversations"]:
+                where = UUID(conversation["conversation_id"])
+                self.connection.synced[where] = conversation["revision"]
+            cursor, more = news["cursor"], news["more"]
+
+    async def _take_ping(self, frame: dict[str, Any], ref: Any) -> None:
+        self._answer({"type": "pong"}, ref)
+
+    ACTS = {
+        "send": _take_send,
+        "read": _take_read,
+        "delivered": _take_delivered,
+        "typing": _take_typing,
+        "presence": _take_presence,
+        "watch": _take_watch,
+        "resume": _take_resume,
+        "ping": _take_ping,
+    }
+
+
+def _greeting(user: User) -> tuple[str, Any]:
+    return here(viewer=user), queries.count_unread(viewer=user)
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise BadFrame("Not JSON.") from None
+    if not isinstance(found, dict):
+        raise BadFrame("Not an object.")
+    return found
+
+
+def _uuid(frame: Mapping[str, Any], name: str) -> UUID:
+    try:
+        return UUID(str(frame.get(name)))
+    except ValueError:
+        raise BadFrame(f"{name} is not an id.") from None

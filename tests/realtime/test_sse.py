@@ -1,0 +1,62 @@
+import asyncio
+
+import httpx
+import pytest
+
+from tests.realtime.conftest import events, in_thread
+from tests.talk import direct, say
+
+pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
+
+
+class TestEventStream:
+    def test_begins_with_a_cursor_and_goes_on_live(self, server, bearer, ada, ben):
+        talk = direct(ada, ben)
+
+        async def scene():
+            async with events(server, bearer(ben)) as (stream, found):
+                assert stream.headers["content-type"].startswith("text/event-stream")
+                id_, type_, data = await anext(found)
+                assert (type_, data["cursor"]) == ("cursor", id_)
+                await in_thread(say, ada, talk, "live")
+                id_, type_, data = await anext(found)
+                assert (type_, data["message"]["message_body"]) == ("message.created", "live")
+                return id_
+
+        last = asyncio.run(scene())
+        assert last
+
+    @pytest.mark.parametrize("how", ["header", "query"])
+    def test_resumes_where_it_was_cut_and_repeats_nothing(self, server, bearer, ada, ben, how):
+        talk = direct(ada, ben)
+
+        async def scene():
+            async with events(server, bearer(ben)) as (_, found):
+                await anext(found)
+                await in_thread(say, ada, talk, "heard")
+                last, _, _ = await anext(found)
+            await in_thread(say, ada, talk, "missed")
+            headers = bearer(ben) | ({"Last-Event-ID": last} if how == "header" else {})
+            query = {"cursor": last} if how == "query" else {}
+            bodies = []
+            async with events(server, headers, **query) as (_, found):
+                async for _, type_, data in found:
+                    if type_.startswith("message."):
+                        bodies.append(data["message"]["message_body"])
+                    if type_ == "cursor":
+                        await in_thread(say, ada, talk, "live")
+                    if bodies[-1:] == ["live"]:
+                        break
+            return bodies
+
+        assert asyncio.run(scene()) == ["missed", "live"]
+
+    def test_is_refused_to_strangers_and_to_forged_cursors(self, server, bearer, ada):
+        answer = httpx.get(f"http://{server}/api/events/")
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        answer = httpx.get(
+            f"http://{server}/api/events/", headers=bearer(ada), params={"cursor": "forged"}
+        )
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["attr"] == "cursor"
