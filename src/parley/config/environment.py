@@ -175,6 +175,11 @@ class Environment(BaseSettings):
         validation_alias="PARLEY_ACCESS_LOG",
         description="Whether each request is logged.",
     )
+    express: bool = Field(
+        True,  # noqa: FBT003 - as above
+        validation_alias="PARLEY_EXPRESS",
+        description="Whether the hot calls are answered by the express lane, before Django.",
+    )
     contact_details: Contacts = Field(
         "self",
         validation_alias="PARLEY_CONTACT_DETAILS",

@@ -52,8 +52,25 @@ NOT_REMOVED = f"COALESCE(k.flags, 0) & {Flag.REMOVED:d} = 0"
 
 def _message(viewer_id: UUID, row: Sequence[Any], flags: int | None, watermark: int) -> SeenMessage:
     """Return the message of a row that begins with ``MESSAGE``, as the viewer sees it."""
-    read = row[2] == viewer_id or is_read(row[3], flags or 0, watermark)
-    return SeenMessage(*row[:WIDTH], read=read, starred=bool((flags or 0) & Flag.STARRED))
+    (message_id, conversation_id, sender_id, seq, revision, subject, body, sent_at) = row[:8]
+    (client_id, reply_to, edited_at, retracted_at) = row[8:WIDTH]
+    marked = flags or 0
+    return SeenMessage(
+        message_id,
+        conversation_id,
+        sender_id,
+        seq,
+        revision,
+        subject,
+        body,
+        sent_at,
+        client_id,
+        reply_to,
+        edited_at,
+        retracted_at,
+        read=sender_id == viewer_id or is_read(seq, marked, watermark),
+        starred=bool(marked & Flag.STARRED),
+    )
 
 
 HISTORY = """

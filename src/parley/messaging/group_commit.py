@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import IntegrityError, OperationalError, connection
 
 from parley.conversations.events import tell_committed
 from parley.kernel.async_database import database
@@ -55,7 +55,8 @@ class FunctionWriter:
             except (psycopg.OperationalError, psycopg.IntegrityError) as error:
                 # Whether it was committed is unknown; the same ids find out.
                 if attempt == ATTEMPTS:
-                    raise OperationalError(str(error)) from error
+                    is_lost = isinstance(error, psycopg.OperationalError)
+                    raise (OperationalError if is_lost else IntegrityError)(str(error)) from error
                 await database().renew()
         raise AssertionError("unreachable")
 

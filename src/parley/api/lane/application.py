@@ -51,14 +51,18 @@ READING = {
 
 
 class Lane:
-    """Stands before an ASGI application."""
+    """Stands before an ASGI application; closed, it lets everything through."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, *, is_open: bool = True) -> None:
         self._application = application
+        self._is_open = is_open
         self._credentials = Credentials()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        if scope["type"] != "http" or not self._is_open:
             await self._application(scope, receive, send)
             return
         route, conversation_id = _route(scope["method"], scope["path"])
@@ -122,6 +126,15 @@ def _route(method: str, path: str) -> tuple[Route | None, UUID | None]:
     if found is None and connection.vendor == "postgresql":
         found = READING.get((method, rest))
     return found, conversation_id
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Begin and end with the server; Django knows nothing of that."""
+    while True:
+        event = (await receive())["type"]
+        await send({"type": f"{event}.complete"})
+        if event == "lifespan.shutdown":
+            return
 
 
 def _again(raw: bytes | None, receive: Receive) -> Receive:

@@ -1,0 +1,37 @@
+"""The beginning and the end of a server's process."""
+
+from __future__ import annotations
+
+import gc
+
+from parley.http.guard import Application, Message, Receive, Scope, Send
+from parley.kernel.async_database import close_database
+from parley.messaging import group_commit
+
+
+class Orderly:
+    """Wraps an ASGI application: what was taken to be sent is sent before the process ends."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._application(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                _settle_down()
+            elif message["type"] == "lifespan.shutdown.complete":
+                await group_commit.drain()
+                await close_database()
+            await send(message)
+
+        await self._application(scope, receive, sending)
+
+
+def _settle_down() -> None:
+    """Spare the collector everything that was loaded and stays."""
+    gc.collect()
+    gc.freeze()
