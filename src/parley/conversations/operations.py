@@ -273,7 +273,7 @@ def stamp_own(participant: Participant, entered: Entered, *fields: str) -> None:
     participant.version += 1
     participant.gen = max(participant.gen, entered.g)
     participant.changed_at = max(participant.changed_at, entered.now)
-    participant.save(update_fields=["version", "gen", "changed_at", *fields])
+    participant.write("version", "gen", "changed_at", *fields)
 
 
 def lock_own(viewer_id: UUID, conversation_id: UUID) -> Participant:
@@ -408,7 +408,7 @@ def _join(
     Participant.objects.bulk_create([p for p in joined if p.user_id not in known], batch_size=500)
     for participant in joined:
         if participant.user_id in known:
-            participant.save(update_fields=fields)
+            participant.write(*fields)
             rejoined(participant)
     tell(_of(conversation, Type.JOINED, *coming))
     return joined
@@ -455,7 +455,7 @@ def set_member_role(
     if member_role == MemberRole.MEMBER and not _has_owner_beside(conversation, user_id):
         raise LastOwner
     theirs.member_role = member_role
-    theirs.save(update_fields=["member_role"])
+    theirs.write("member_role")
     conversation.members_rev += 1
     stamp(conversation, entered, "members_rev")
     tell(_of(conversation, Type.CHANGED))
@@ -530,7 +530,7 @@ def _promote_longest_standing(conversation: Conversation) -> None:
     heir = conversation.participants.filter(left_at=None).order_by("joined_at", "user_id").first()
     if heir is not None:
         heir.member_role = MemberRole.OWNER
-        heir.save(update_fields=["member_role"])
+        heir.write("member_role")
 
 
 def see_participant(participant: Participant) -> SeenParticipant:

@@ -8,8 +8,9 @@ history is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -17,7 +18,7 @@ from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.models.functions import Greatest
 
 from parley.conversations.models import Participant
-from parley.kernel.database import rows, union_all, uuid_value
+from parley.kernel.database import exactly, rows, union_all, uuid_value
 from parley.messaging.cursors import WHOLE_VERSION, Known
 from parley.messaging.models import Mark, Message
 from parley.messaging.sight import first_hidden
@@ -30,6 +31,10 @@ class ChangedMark:
     message_id: UUID
     flags: int
 
+
+# Where the search goes in rounds: how many places it looks at in a round, of one and of all.
+MOST_PROBES = 16
+MOST_PARTS = 400
 
 # Binary search for the last number whose row is of generation S or before; it starts at the end, in
 # steps of 1, 2, 4…, since most of the time only a few rows are newer.
@@ -98,12 +103,44 @@ def _participations(viewer_id: UUID) -> QuerySet[Participant]:
     return Participant.objects.filter(user_id=viewer_id).select_related("conversation")
 
 
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    """Rows of a conversation whose generations rise with a number, and where to look for them."""
+
+    head: str
+    gen_sql: str
+    last: Callable[[Participant], int]
+    probe: Callable[[Participant, int, int], QuerySet[Any, Any]]
+
+
+def _probe_messages(mine: Participant, n: int, at: int) -> QuerySet[Any, Any]:
+    found = Message.objects.filter(
+        **exactly("conversation_id", mine.conversation_id), revision__lte=at
+    )
+    ordered = found.order_by("-conversation_id", "-revision")
+    return ordered.annotate(place=Value(n)).values_list("place", "gen")[:1]
+
+
+def _probe_marks(mine: Participant, n: int, at: int) -> QuerySet[Any, Any]:
+    found = Mark.objects.filter(
+        **exactly("user_id", mine.user_id),
+        **exactly("conversation_id", mine.conversation_id),
+        version__lte=at,
+    )
+    ordered = found.order_by("-user_id", "-conversation_id", "-version")
+    return ordered.annotate(place=Value(n)).values_list("place", "gen")[:1]
+
+
+MESSAGES = _Numbered("c.revision", MESSAGE_GEN, lambda p: p.conversation.revision, _probe_messages)
+MARKS = _Numbered("p.version", MARK_GEN, lambda p: p.version, _probe_marks)
+
+
 def known_at(viewer_id: UUID, participants: Sequence[Participant], gen: int) -> dict[UUID, Known]:
     """Return what someone has of each conversation who has everything up to a generation."""
     spoken = [p for p in participants if p.conversation.gen > gen]
     marked = [p for p in participants if p.gen > gen]
-    revisions = _search("c.revision", MESSAGE_GEN, viewer_id, spoken, gen)
-    versions = _search("p.version", MARK_GEN, viewer_id, marked, gen)
+    revisions = _search(MESSAGES, viewer_id, spoken, gen)
+    versions = _search(MARKS, viewer_id, marked, gen)
     return {
         p.conversation_id: Known(
             revisions.get(p.conversation_id, p.conversation.revision),
@@ -114,22 +151,59 @@ def known_at(viewer_id: UUID, participants: Sequence[Participant], gen: int) -> 
 
 
 def _search(
-    head: str, gen_sql: str, viewer_id: UUID, participants: Sequence[Participant], gen: int
+    what: _Numbered, viewer_id: UUID, participants: Sequence[Participant], gen: int
 ) -> dict[UUID, int]:
+    """Return for each conversation the last number whose row is of this generation or before."""
     if not participants:
         return {}
+    if connection.vendor == "mysql":
+        return _search_by_rounds(what, participants, gen)
     largest = "MAX" if connection.vendor == "sqlite" else "GREATEST"
     middle = f"{largest}((low + high + 1) >> 1, high - step)"
     sql = SEARCH_SQL.format(
-        head=head,
+        head=what.head,
         places=", ".join(["%s"] * len(participants)),
-        gen=gen_sql.format(middle=middle),
+        gen=what.gen_sql.format(middle=middle),
         middle=middle,
     )
-    looked_up = [viewer_id, gen] if gen_sql is MARK_GEN else [gen]
+    looked_up = [viewer_id, gen] if what is MARKS else [gen]
     ids = [p.conversation_id for p in participants]
     found = rows(sql, [viewer_id, *ids, *looked_up, *looked_up])
     return {uuid_value(conversation_id): low for conversation_id, low in found}
+
+
+def _search_by_rounds(
+    what: _Numbered, participants: Sequence[Participant], gen: int
+) -> dict[UUID, int]:
+    """The same in a few statements.
+
+    MySQL and MariaDB seek to a number that is written out, but walk to one that is computed.
+    """
+    each = max(1, min(MOST_PROBES, MOST_PARTS // len(participants)))
+    mine = {p.conversation_id: p for p in participants}
+    spans = {c: (0, what.last(p)) for c, p in mine.items()}
+    probes = {c: _near_the_end(high, each) for c, (_, high) in spans.items()}
+    while any(probes.values()):
+        places = [(c, at) for c, each_at in probes.items() for at in each_at]
+        parts = [what.probe(mine[c], n, at) for n, (c, at) in enumerate(places)]
+        found = dict(union_all(parts))
+        for n, (c, at) in enumerate(places):
+            low, high = spans[c]
+            is_older = found.get(n, 0) <= gen
+            spans[c] = (max(low, at), high) if is_older else (low, min(high, at - 1))
+        probes = {c: _between(low, high, each) for c, (low, high) in spans.items()}
+    return {c: low for c, (low, _) in spans.items()}
+
+
+def _near_the_end(high: int, count: int) -> list[int]:
+    """Most of the time only a few are newer: look at the end, and 1, 2, 4 … before it."""
+    return [high, *(high - 2**n for n in range(count - 1) if high > 2**n)]
+
+
+def _between(low: int, high: int, count: int) -> list[int]:
+    """So many numbers in (low, high], as evenly as they go."""
+    step = -(-(high - low) // (count + 1))
+    return list(range(low + step, high + 1, step))[:count] if step else []
 
 
 def changed_messages(
@@ -141,12 +215,12 @@ def changed_messages(
     """
     parts = [
         Message.objects.filter(
-            conversation_id=mine.conversation_id,
+            **exactly("conversation_id", mine.conversation_id),
             revision__gt=has.revision,
             seq__gt=first_hidden(mine),
         )
         .annotate(place=Value(place))
-        .order_by("revision")
+        .order_by("conversation_id", "revision")
         .values_list("place", "revision", "message_id")[:size]
         for place, (mine, has) in enumerate(known)
         if mine.conversation.revision > has.revision
@@ -167,13 +241,13 @@ def changed_marks(
     parts = [
         Mark.objects.filter(
             Q(version__gt=has.version) | Q(seq__gt=has.seq),
-            user_id=viewer_id,
-            conversation_id=mine.conversation_id,
+            **exactly("user_id", viewer_id),
+            **exactly("conversation_id", mine.conversation_id),
             version__gte=has.version,
             seq__gt=first_hidden(mine),
         )
         .annotate(place=Value(place))
-        .order_by("version", "seq")
+        .order_by("user_id", "conversation_id", "version", "seq")
         .values_list("place", "version", "seq", "message_id", "flags")[:size]
         for place, (mine, has) in enumerate(known)
         if mine.version > has.version or has.seq < WHOLE_VERSION

@@ -156,7 +156,7 @@ def set_delivered(*, viewer: User, conversation_id: UUID, seq: int) -> int:
     reached = max(mine.delivered_seq, min(seq, mine.conversation.last_seq))
     if reached != mine.delivered_seq:
         mine.delivered_seq = reached
-        mine.save(update_fields=["delivered_seq"])
+        mine.write("delivered_seq")
         tell(_of(mine, Type.DELIVERED, reached))
     return reached
 
