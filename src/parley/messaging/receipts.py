@@ -16,9 +16,10 @@ from parley.messaging.sight import find_message
 def list_receipts(
     *, viewer: User, message_id: UUID, position: Position | None, size: int
 ) -> Page[Receipt]:
-    """Return one page of what each participant but the sender has had of a message, longest-standing first.
+    """Return one page of what each participant but the sender has had of a message.
 
-    Read means: up to their receipt, or marked read by itself. What someone keeps unread is theirs alone.
+    Longest-standing first. Read means: up to their receipt, or marked read by itself. What someone
+    keeps unread is theirs alone.
 
     :raises MessageNotFound: it is not the viewer's to see.
     """
@@ -29,7 +30,7 @@ def list_receipts(
     marked = _marked_read(message, page.items)
     return page.with_items(
         [
-            _receipt(message, participant, participant.user_id in marked)
+            _receipt(message, participant, marked=participant.user_id in marked)
             for participant in page.items
             if participant.user_id != message.sender_id
         ]
@@ -46,7 +47,7 @@ def _marked_read(message: Message, participants: list[SeenParticipant]) -> set[U
     return set(found.values_list("user_id", flat=True))
 
 
-def _receipt(message: Message, participant: SeenParticipant, marked: bool) -> Receipt:
+def _receipt(message: Message, participant: SeenParticipant, *, marked: bool) -> Receipt:
     read = marked or message.seq <= participant.read_seq
     delivered = read or message.seq <= participant.delivered_seq
     return Receipt(participant.user_id, delivered=delivered, read=read)
