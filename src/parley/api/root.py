@@ -80,6 +80,7 @@ class SwaggerView(DocsPage, SpectacularSwaggerSplitView):
     """The API, to look at and to try."""
 
     authentication_classes = ()
+    http_method_names = ("get", "head")
     url_name = "api:schema"
     template_name = "api/swagger.html"
 
@@ -88,6 +89,7 @@ class RedocView(DocsPage, SpectacularRedocView):
     """The API, to read."""
 
     authentication_classes = ()
+    http_method_names = ("get", "head")
     url_name = "api:schema"
     template_name = "api/redoc.html"
 

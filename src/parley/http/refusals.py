@@ -25,6 +25,7 @@ from django.core.exceptions import (
 from django.db import InterfaceError, OperationalError
 from django.db.utils import Error as DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.multipartparser import MultiPartParserError
 from django.views import csrf, defaults
 from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
@@ -64,6 +65,7 @@ ANSWERS: tuple[tuple[type[BaseException], Callable[[], APIException]], ...] = (
     (RequestDataTooBig, RequestTooLarge),
     (SuspiciousOperation, partial(ParseError, "The request is malformed.")),
     (BadRequest, partial(ParseError, "The request is malformed.")),
+    (MultiPartParserError, partial(ParseError, "The request is malformed.")),
     (OperationalError, Away),
     (InterfaceError, Away),
 )
