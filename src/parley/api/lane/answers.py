@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
+import msgspec
 from django.conf import settings
 
 from parley.api.lane.requests import Arrived
@@ -38,7 +38,7 @@ class Answer:
 
 def encode(shown: Any) -> bytes:
     """Return JSON as REST framework's renderer writes it."""
-    body = orjson.dumps(shown)
+    body = msgspec.json.encode(shown)
     if b"\xe2\x80" in body:
         for raw, escaped in SEPARATORS:
             body = body.replace(raw, escaped)
