@@ -19,8 +19,8 @@ In what is sent a <name> stands for a value known by then: a person's number <ad
 <ada.name>, e-mail address <ada.email>, their <password>, what an earlier step has captured, <host>
 (where the server is), <lt> (the sign itself), <subject256>, <long> and <huge> (one more than a
 message and a body may have). In what is heard <int>, <iso-us> (an instant in UTC, microseconds),
-<iso-ms>, <hex40>, <jwt>, <csrf> and <any> stand for what cannot be known; <int:first> captures it
-as <first>. A cookie `x` is captured by `cookies = {x = "name"}`.
+<iso-ms>, <hex40>, <uuid>, <jwt>, <csrf> and <any> stand for what cannot be known; <int:first>
+captures it as <first>. A cookie `x` is captured by `cookies = {x = "name"}`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ UNKNOWN = {
     "iso-us": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z",
     "iso-ms": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z",
     "hex40": r"[0-9a-f]{40}",
+    "uuid": r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     "jwt": r"[\w-]+\.[\w-]+\.[\w-]+",
     "csrf": r"[A-Za-z0-9]{64}",
     "any": r".*?",
