@@ -73,7 +73,7 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
         self._thread = ThreadPoolExecutor(1, "parley-hub")
         self._loop = asyncio.get_running_loop()
-        self.presence = Presence(self)
+        self.presence = Presence(self.of, self.signal)
 
     # --- life
 

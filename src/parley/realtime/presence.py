@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -20,7 +21,6 @@ from parley.realtime.signals import Signal
 
 if TYPE_CHECKING:
     from parley.realtime.connections import Connection
-    from parley.realtime.hub import Hub
 
 MOST_WATCHED = 200
 OFFLINE_AFTER_S = 15
@@ -31,8 +31,9 @@ STATES = ("online", "away", "offline")
 class Presence:
     """The states of the people who are connected here."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, is_here: Callable[[UUID], object], signal: Callable[[Signal], None]) -> None:
+        self._is_here = is_here
+        self._signal = signal
         self._states: dict[UUID, str] = {}
         self._seen_at: dict[UUID, datetime] = {}
         self._watchers: dict[UUID, set[Connection]] = defaultdict(set)
@@ -52,18 +53,18 @@ class Presence:
         asyncio.get_running_loop().call_later(OFFLINE_AFTER_S, self._gone, user_id)
 
     def _gone(self, user_id: UUID) -> None:
-        if not self._hub.of(user_id):
+        if not self._is_here(user_id):
             self.set(user_id, "offline")
 
     def set(self, user_id: UUID, state: str) -> None:
         """Note the state of someone who is connected here, and tell every process."""
         if self.state(user_id) != state:
             self.hear(user_id, state)
-            self._hub.signal(Signal("presence", user_id, state=state))
+            self._signal(Signal("presence", user_id, state=state))
 
     def hear(self, user_id: UUID, state: str) -> None:
         """Note a state, and tell those who watch here."""
-        if state == "offline" and self._hub.of(user_id):
+        if state == "offline" and self._is_here(user_id):
             return  # gone from another process, but not from this one
         self._states[user_id] = state
         if state == "offline":
