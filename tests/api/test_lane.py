@@ -17,13 +17,15 @@ from django.utils import timezone
 from parley.accounts.operations import create_token
 from parley.api.lane import credentials
 from parley.api.lane.application import Lane
+from parley.conversations import events, fence
 from parley.conversations import operations as conversations
+from parley.conversations.models import Participant
 from parley.http import throttling, tokens
 from parley.http.guard import Guard
 from parley.kernel import ids
 from parley.kernel.async_database import close_database
 from parley.messaging import group_commit, operations
-from parley.messaging.models import Message
+from parley.messaging.models import Mark, Message
 from tests.conftest import PASSWORD
 from tests.talk import direct, group, say, write_to
 
@@ -494,3 +496,92 @@ class TestReading:
                 by_lane = reads() and contacts != "participants"
                 site.alike("GET", f"/api/conversations/{say_hello}/messages/", lane=by_lane)
                 site.alike("GET", "/api/conversations/", lane=by_lane)
+
+    def test_a_sync_with_nothing_new_is_alike(self, site, ada, ben, inbox):
+        site.sign_in(ada)
+        [first] = site.by_django(("GET", "/api/sync/?limit=200"))
+        while first.json()["more"]:
+            [first] = site.by_django(("GET", f"/api/sync/?cursor={first.json()['cursor']}"))
+        path = f"/api/sync/?cursor={first.json()['cursor']}"
+
+        fence.tick(unless_within=timedelta(0))
+        settled = site.alike("GET", path, lane=reads())
+        assert settled.json()["conversations"] == []
+        again = f"/api/sync/?cursor={settled.json()['cursor']}&limit=3"
+        site.alike("GET", again, lane=reads())
+
+        write_to(ben, ada)
+        assert site.alike("GET", again, lane=False).json()["conversations"]
+        site.alike("GET", "/api/sync/", lane=False)
+        site.alike("GET", f"{path}x", lane=False)
+        site.alike("GET", f"{path}&wait=0", lane=False)
+        site.sign_in(ben)
+        site.alike("GET", path, lane=False)
+
+
+class TestMarkingRead:
+    @pytest.mark.parametrize(
+        "seqs", [[0], [3, 3], [12, 5], [100], [None], [6, None], [7, 2**63 - 1]]
+    )
+    def test_is_alike_and_writes_alike(self, site, person, seqs):
+        worlds = [self.begin(person, name) for name in ("one", "other")]
+        for seq in seqs:
+            body = {} if seq is None else {"seq": seq}
+            answers = []
+            for (viewer, talk), play in zip(worlds, (site.by_lane, site.by_django), strict=True):
+                site.sign_in(viewer)
+                answers += play(("POST", f"/api/conversations/{talk}/read/", body))
+            assert answers[0].content == answers[1].content
+            assert answers[0].status_code == answers[1].status_code == 200
+        assert self.rows(*worlds[0]) == self.rows(*worlds[1])
+        assert site.passed == (0 if reads() else len(seqs))
+
+    def begin(self, person, name):
+        """Make a group with messages read, kept, removed, starred, retracted and one's own."""
+        viewer, friend = person(f"{name}1"), person(f"{name}2")
+        talk = group(viewer, friend)
+        said = [say(friend if n % 3 else viewer, talk, str(n)).message_id for n in range(12)]
+        operations.read_up_to(viewer=viewer, conversation_id=talk, seq=4)
+        for n, read in ((1, False), (2, False), (7, True), (8, True), (10, True)):
+            operations.set_message_read(viewer=viewer, message_id=said[n], read=read)
+        operations.set_message_starred(viewer=viewer, message_id=said[8], starred=True)
+        operations.set_message_starred(viewer=viewer, message_id=said[2], starred=True)
+        operations.remove_message(viewer=viewer, message_id=said[5])
+        operations.retract_message(actor=friend, message_id=said[11])
+        return viewer, talk
+
+    def rows(self, viewer, talk):
+        mine = Participant.objects.get(user_id=viewer.user_id, conversation_id=talk)
+        marks = Mark.objects.filter(user_id=viewer.user_id, conversation_id=talk).order_by("seq")
+        return (
+            (mine.watermark, mine.read_seq, mine.delivered_seq, mine.version, mine.gen),
+            list(marks.values_list("seq", "flags", "version", "gen")),
+        )
+
+    def test_tells_of_it_once(self, site, ada, ben):
+        talk = write_to(ben, ada).conversation_id
+        site.sign_in(ada)
+        told = []
+        hear = lambda events: told.extend((e.type, e.seq) for e in events)  # noqa: E731
+        events.happened.join(hear)
+        try:
+            site.by_lane(*[("POST", f"/api/conversations/{talk}/read/", {"seq": 1})] * 2)
+        finally:
+            events.happened.leave(hear)
+
+        assert told == [("own", None), ("read", 1)]
+
+    @pytest.mark.parametrize("seq", ["1", -1, True, 2**63, 1.5, None])
+    def test_of_what_is_no_number_is_for_django(self, site, ada, ben, seq):
+        talk = write_to(ben, ada).conversation_id
+        site.sign_in(ada)
+
+        site.alike("POST", f"/api/conversations/{talk}/read/", {"seq": seq}, lane=False)
+
+    def test_by_a_stranger_is_refused_alike(self, site, ada, ben, mallory):
+        talk = write_to(ben, ada).conversation_id
+        site.sign_in(mallory)
+
+        answer = site.alike("POST", f"/api/conversations/{talk}/read/", {"seq": 1}, lane=reads())
+
+        assert answer.status_code == 404

@@ -11,21 +11,31 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+import psycopg
+
 from parley.accounts.express import PERSON, read_person
 from parley.accounts.people import COLUMNS, Person
+from parley.conversations.events import Event, Type, tell_committed
 from parley.conversations.operations import ConversationNotFound
 from parley.conversations.queries import MOST_NESTED
 from parley.conversations.seen import Me, SeenParticipant
 from parley.kernel.async_database import rows
+from parley.kernel.errors import Unavailable
 from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
+from parley.messaging.cursors import MOST_KNOWN, Cursor, Known
 from parley.messaging.models import Flag
-from parley.messaging.seen import SeenConversation, SeenMessage, UnreadTotal
+from parley.messaging.operations.reading import FURTHEST
+from parley.messaging.seen import News, ReadState, SeenConversation, SeenMessage, UnreadTotal
 from parley.messaging.sight import is_read
 from parley.messaging.unread import CAP, CHUNK, KEPT_FLAGS, LIST_CAP, SCAN, UNREAD_FLAGS
 
 T = TypeVar("T")
 
+NONCE = (
+    "(SELECT e.nonce FROM conversations_epoch e WHERE e.from_generation <= {}"
+    " ORDER BY e.from_generation DESC LIMIT 1)"
+)
 LAST = 2**63 - 1
 
 People = dict[UUID, Person]
@@ -320,3 +330,70 @@ async def count_unread(*, viewer_id: UUID) -> UnreadTotal | None:
     return UnreadTotal(
         min(messages, CAP), sum(1 for count in counts if count), capped=capped or messages >= CAP
     )
+
+
+# --- reading up to a message ----------------------------------------------------------------------
+
+READ = "SELECT * FROM parley_read(%s, %s, %s, %s, %s)"
+
+
+async def read_up_to(*, viewer_id: UUID, conversation_id: UUID, seq: int | None) -> ReadState:
+    """Read everything up to ``seq``, as ``operations.read_up_to`` does, and tell.
+
+    :raises ConversationNotFound: the viewer is not in it.
+    :raises Unavailable: another device holds the viewer's row too long.
+    """
+    try:
+        # Repeating it is harmless: reading the same twice changes nothing.
+        found = await rows(READ, [viewer_id, conversation_id, seq, FURTHEST, CAP])
+    except psycopg.errors.LockNotAvailable as error:
+        raise Unavailable from error
+    if not found:
+        raise ConversationNotFound
+    [(read_seq, watermark, unread, has_changed, receipt_rose)] = found
+    own = Event(Type.OWN, conversation_id, user_ids=(viewer_id,))
+    receipt = Event(Type.READ, conversation_id, user_ids=(viewer_id,), seq=read_seq)
+    tell_committed(*[own] * has_changed, *[receipt] * receipt_rose)
+    return ReadState(read_seq, watermark, unread)
+
+
+# --- sync with nothing new ------------------------------------------------------------------------
+
+# What changed for the viewer since a generation, and the state of the fence, in one snapshot.
+NEWS = f"""
+SELECT f.current, f.settled, {NONCE.format("f.current")}, {NONCE.format("%s")}, changed.*
+  FROM conversations_fence f
+  LEFT JOIN LATERAL (
+       SELECT p.conversation_id, c.revision, p.version, greatest(p.gen, c.gen) AS gen
+         FROM conversations_participant p
+         JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
+        WHERE p.user_id = %s
+          AND CASE WHEN p.left_at IS NULL THEN greatest(p.gen, c.gen) ELSE p.gen END > %s
+        LIMIT {MOST_KNOWN + 1}) AS changed ON true
+ WHERE f.id = 1
+"""  # noqa: S608
+
+
+async def nothing_new(*, viewer_id: UUID, cursor: str) -> News | None:
+    """Return the answer of ``sync`` if nothing is new and all is settled; else nothing is said.
+
+    :raises InvalidCursor: the cursor is broken, forged or someone else's.
+    """
+    held = Cursor.read(cursor, viewer_id)
+    found = await rows(NEWS, [held.issued_gen, viewer_id, held.settled])
+    if not found or held.under_way is not None:
+        return None
+    current, settled, nonce, issued_under = found[0][:4]
+    changed = [row[4:] for row in found if row[4] is not None]
+    is_news = any(
+        held.known.get(where) != Known(revision, version) or gen > settled
+        for where, revision, version, gen in changed
+    )
+    is_ours = issued_under == held.nonce and held.issued_gen <= current and nonce is not None
+    if is_news or not is_ours or len(changed) > MOST_KNOWN:
+        return None
+    known = {
+        where: has for where, has in held.known.items() if where not in {c[0] for c in changed}
+    }
+    ahead = Cursor(current, nonce, max(settled, held.settled), known)
+    return News([], [], [], [], ahead.write(viewer_id), more=False)

@@ -47,6 +47,8 @@ READING = {
     ("GET", CONVERSATION): Route(reading.prepare_inbox, LIST),
     ("GET", "messages/"): Route(reading.prepare_history, LIST),
     ("GET", "/api/unread/"): Route(reading.prepare_unread, ONE),
+    ("GET", "/api/sync/"): Route(reading.prepare_sync, ONE),
+    ("POST", "read/"): Route(reading.prepare_read, b"POST, OPTIONS"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Reading in the lane: the history, the inbox, and how much is unread."""
+"""Reading in the lane: the history, the inbox, how much is unread, and whether anything is new."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from parley.api.lane.requests import Arrived, NotMine
 from parley.api.messages import AFTER, BEFORE, CHANGED_AFTER
 from parley.http import wire
 from parley.http.paging import read_cursor, write_cursor
-from parley.http.parameters import CURSOR, LIMIT, USERS, only_one
+from parley.http.parameters import CURSOR, LARGEST, LIMIT, USERS, only_one
 from parley.kernel.errors import Invalid
 from parley.kernel.paging import Page, Position
 from parley.messaging import express
@@ -82,12 +82,46 @@ async def prepare_unread(request: Arrived, proved: Proved) -> Prepared:
     total = await express.count_unread(viewer_id=proved.viewer.user_id)
     if total is None:
         raise NotMine
-    shown = Answer(200, encode(wire.unread_total(total)))
+    return _given(Answer(200, encode(wire.unread_total(total))))
+
+
+async def prepare_sync(request: Arrived, proved: Proved) -> Prepared:
+    """Return what answers ``GET /api/sync/`` to a client that has everything."""
+    cursor = request.query.get(CURSOR.name)
+    if not cursor or not request.query.keys() <= {CURSOR.name, LIMIT.name}:
+        raise NotMine
+    try:
+        LIMIT.read(request.query)
+        CURSOR.read(request.query)
+        news = await express.nothing_new(viewer_id=proved.viewer.user_id, cursor=cursor)
+    except Invalid:
+        raise NotMine from None
+    if news is None:
+        raise NotMine
+    return _given(Answer(200, encode(wire.news(news, wire.People({})))))
+
+
+async def prepare_read(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
+    """Return what answers ``POST /api/conversations/{id}/read/``."""
+    body = request.json()
+    seq = body.get("seq")
+    if "seq" in body and (type(seq) is not int or not 0 <= seq <= LARGEST):
+        raise NotMine
 
     async def answer() -> Answer:
-        return shown
+        state = await express.read_up_to(
+            viewer_id=proved.viewer.user_id, conversation_id=conversation_id, seq=seq
+        )
+        return Answer(200, encode(wire.read_state(state)))
 
     return answer
+
+
+def _given(answer: Answer) -> Prepared:
+    async def give() -> Answer:
+        return answer
+
+    return give
 
 
 def _paging(request: Arrived, scope: str, more: Any) -> tuple[int, Position | None, bool]:
