@@ -166,7 +166,12 @@ def legal_username(name: str) -> str:
     What is not legal even so gets a word in its place.
     """
     replaced = "".join(c if names.USERNAME.fullmatch(c) else STAND_IN for c in name)
-    for candidate in (name, replaced[: names.LONGEST_USERNAME], f"{replaced[:140]}-user", "user"):
+    for candidate in (
+        name,
+        replaced[: names.LONGEST_USERNAME],
+        f"{replaced[:140]}-user".lstrip("-"),
+        "user",
+    ):
         try:
             return names.check_username(candidate)
         except Invalid:
