@@ -372,3 +372,67 @@ class TestRaces:
 
         assert [answer.status_code for answer in answers] == [200] * 4
         assert api(ben).get(UNREAD).json() == {"messages_id": []}
+
+
+BODIES = [
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b'"text"',
+    b"\xff\xfe",
+    b"\0",
+    b"NaN",
+    b"[" * 10_000,
+    b'{"a":' * 40 + b"1" + b"}" * 40,
+    b'{"username": "\\ud800", "email": "\\ud800", "password": "\\ud800", "message_id": "\\ud800"}',
+    b'{"username": {}, "email": [], "password": 1e400, "message_id": {}, "receiver_id": []}',
+    b'{"receiver_id": 1e308, "message_id": 1e308, "body": true, "subject": 0, "content": 0}',
+    b'{"receiver_id": "\\u0663", "message_id": "\\u0663", "body": "x", "subject": "x"}',
+    b'{"receiver_id": -9223372036854775809, "body": "x", "subject": "x", "message_id": -1}',
+    b'{"recipient": "@", "content": "x"}',
+    b'{"recipient": "' + b"x" * 5_000 + b'", "content": "x"}',
+    b'{"username": "' + b"x" * 5_000 + b'", "email": "x@x", "password": "' + b"y" * 5_000 + b'"}',
+    b"username=x&password=y",
+]
+TYPES = [
+    "application/json",
+    "text/html",
+    "application/x-www-form-urlencoded",
+    "",
+    "multipart/form-data",
+]
+PATHS = {
+    "/users/token": ["GET"],
+    "/users/register": ["POST"],
+    "/users/login": ["POST"],
+    "/users/list": ["GET"],
+    "/messages/write_message": ["POST"],
+    "/messages/read_message": ["GET"],
+    "/messages/delete_message": ["DELETE"],
+    "/register/": ["POST"],
+    "/login/": ["POST"],
+    "/messages/": ["GET", "POST"],
+    "/messages/1/": ["GET", "PUT", "PATCH", "DELETE"],
+    "/list-messages/%F0%9F%8D%9D/": ["GET"],
+    "/users-list/?page=%00": ["GET"],
+    "/users-list/?page=\u0663": ["GET"],
+    "/messages/?cursor=x.y.z": ["GET"],
+}
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("path", "method"), [(path, method) for path in PATHS for method in PATHS[path]]
+    )
+    def test_is_never_a_fault_a_page_or_a_redirect(self, api, ada, settings, path, method):
+        settings.PARLEY = settings.PARLEY.model_copy(update={"rates": False})
+        client = api(ada)
+
+        for body in BODIES:
+            for kind in TYPES:
+                answer = client.generic(method, path, body, content_type=kind)
+
+                assert answer.status_code // 100 in {2, 4}, (body[:80], kind, answer.content)
+                assert answer.headers.get("Content-Type", "application/json") == "application/json"
+                assert "Traceback" not in answer.content.decode()
