@@ -241,6 +241,24 @@ class TestRetry:
 
         assert (first.status_code, again.status_code) == (201, 200)
 
+    @pytest.mark.parametrize("others", [["ben"], ["ben", "cyd"]])
+    def test_meets_its_first_though_a_recipient_is_deactivated_since(
+        self, api, ada, ben, cyd, others
+    ):
+        to = {"recipient": "ben"} if others == ["ben"] else {"recipients": others}
+        first = api(ada).post(URL, letter(client_id="a", **to)).json()
+        ben.is_active = False
+        ben.save(update_fields=["is_active"])
+
+        again = api(ada).post(URL, letter(client_id="a", **to))
+        other = api(ada).post(URL, letter(client_id="a", subject="x", **to))
+        new = api(ada).post(URL, letter(client_id="b", **to))
+
+        assert (again.status_code, again.json()) == (200, first)
+        assert other.status_code == 409
+        assert new.status_code == 400
+        assert new.json()["errors"][0]["attr"] == next(iter(to))
+
 
 class TestHistory:
     def url(self, talk, query=""):

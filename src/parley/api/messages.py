@@ -70,18 +70,19 @@ class SendingViewSet(BaseViewSet):
 
     def send(self, body: dict[str, Any], **where: Any) -> Response:
         """Send what a body says, and answer with the message: 201, or 200 if sent before."""
-        sent = operations.send(
-            Draft(
-                sender_id=self.viewer.user_id,
-                message_body=body["message_body"],
-                subject=body.get("subject", ""),
-                client_id=client_id(self.request, body),
-                reply_to=body.get("reply_to"),
-                **where,
-            )
-        )
+        sent = operations.send(self.draft(body, **where))
         answer = status.HTTP_201_CREATED if sent.is_new else status.HTTP_200_OK
         return self.shown_message(sent.message, answer)
+
+    def draft(self, body: dict[str, Any], **where: Any) -> Draft:
+        return Draft(
+            sender_id=self.viewer.user_id,
+            message_body=body["message_body"],
+            subject=body.get("subject", ""),
+            client_id=client_id(self.request, body),
+            reply_to=body.get("reply_to"),
+            **where,
+        )
 
 
 class HistoryViewSet(SendingViewSet):
@@ -157,7 +158,22 @@ class MessageViewSet(SendingViewSet):
         body = self.body()
         if "conversation" in body:
             return self.send(body, conversation_id=body["conversation"])
-        return self.send(body, recipient_ids=_recipients(body))
+        try:
+            people = _recipients(body)
+        except UnknownPerson as unknown:
+            return self._sent_before(body, unknown)
+        return self.send(body, recipient_ids=people)
+
+    def _sent_before(self, body: dict[str, Any], unknown: UnknownPerson) -> Response:
+        """Answer a retry to people who were deactivated since its first message.
+
+        :raises UnknownPerson: it is none.
+        """
+        people = _recipients(body, once_active=True)
+        sent = operations.find_sent(self.draft(body, recipient_ids=people))
+        if sent is None:
+            raise unknown
+        return self.shown_message(sent.message)
 
     @operation(answers={200: MessageSerializer}, refuses=(MessageNotFound,))
     def retrieve(self, request: Request, message_id: UUID) -> Response:
@@ -232,14 +248,14 @@ class ReceiptViewSet(BaseViewSet):
         return self.page(found, ReceiptSerializer, lambda receipt: [receipt.user_id])
 
 
-def _recipients(body: dict[str, Any]) -> tuple[UUID, ...]:
-    """Return the ids of the people whom a letter names.
+def _recipients(body: dict[str, Any], *, once_active: bool = False) -> tuple[UUID, ...]:
+    """Return the ids of the people whom a letter names; with ``once_active`` deactivated ones too.
 
     :raises UnknownPerson: there is no such active user; ``attr`` is the field that names them.
     """
     attr = "recipient" if "recipient" in body else "recipients"
     names = [body["recipient"]] if attr == "recipient" else body["recipients"]
     try:
-        return tuple(accounts.find_recipients(names=names))
+        return tuple(accounts.find_recipients(names=names, once_active=once_active))
     except UnknownPerson as unknown:
         raise UnknownPerson(unknown.detail, attr=attr) from None

@@ -10,12 +10,13 @@ from parley.messaging.operations.reading import (
     set_message_starred,
     unread_from,
 )
-from parley.messaging.operations.sending import messages_sent, send, send_many
+from parley.messaging.operations.sending import find_sent, messages_sent, send, send_many
 from parley.messaging.seen import Sent
 
 __all__ = [
     "Sent",
     "edit_message",
+    "find_sent",
     "messages_sent",
     "read_message",
     "read_up_to",

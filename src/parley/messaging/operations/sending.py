@@ -87,6 +87,29 @@ def _told(message: SeenMessage) -> Event:
     )
 
 
+def find_sent(draft: Draft) -> Sent | None:
+    """Return the message that the draft's client id names already, if there is one.
+
+    For drafts that could not be sent any more, as to people who were deactivated since: a retry
+    meets its first message all the same.
+
+    :raises ClientIdReused: it names a message with other content.
+    """
+    where = (
+        draft.conversation_id or draft.new_group_id or conversations.find_direct(draft.direct_key)
+    )
+    if where is None or draft.client_id is None:
+        return None
+    message = Message.objects.filter(
+        conversation_id=where, sender_id=draft.sender_id, client_id=draft.client_id
+    ).first()
+    if message is None:
+        return None
+    if bytes(message.fingerprint or b"") != draft.fingerprint(message.conversation_id):
+        raise ClientIdReused(attr="client_id")
+    return Sent(see(draft.sender_id, [message])[0], is_new=False)
+
+
 def _write_surely(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
     """Write a batch; after an unknown outcome again, with the same ids on a fresh connection."""
     for attempt in range(1, ATTEMPTS + 1):
