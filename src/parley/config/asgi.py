@@ -1,4 +1,4 @@
-"""The ASGI application: the guard, the express lane, Django in threads."""
+"""The ASGI application: the guard, the live doors, the express lane, Django in threads."""
 
 import os
 from typing import cast
@@ -13,6 +13,8 @@ from django.conf import settings  # noqa: E402 - Django is set up above
 from parley.api.lane.application import Lane  # noqa: E402
 from parley.http.guard import Application, Guard  # noqa: E402
 from parley.http.lifespan import Orderly  # noqa: E402
+from parley.realtime.service import Live  # noqa: E402
 
 http_application = Lane(cast(Application, django_application), is_open=settings.PARLEY.express)
-application = Orderly(Guard(http_application, body_limit=settings.PARLEY.body_limit))
+live_application = cast(Application, Live(http_application))
+application = Orderly(Guard(live_application, body_limit=settings.PARLEY.body_limit))
