@@ -173,6 +173,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
+FORMAT_MODULE_PATH = ["parley.config.formats"]
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # static files are served from where they are installed
 WHITENOISE_AUTOREFRESH = DEBUG
