@@ -26,7 +26,7 @@ from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
 from parley.messaging.models import Flag, Mark, Message, flagged
 from parley.messaging.seen import SeenMessage
-from parley.messaging.sight import not_removed, see, visible
+from parley.messaging.sight import not_removed, see, see_by_id, visible
 from parley.messaging.unread import counting_start, maybe_unread
 
 CHUNK = 60
@@ -116,8 +116,7 @@ def list_messages(
     everywhere = conversation_id is None and with_user_id is None
     edges = _walk(found, wanted, size + 1, everywhere=everywhere)
     page = Page.cut(edges, size=size, position=position, key=lambda e: (micros(e[0]), str(e[1])))
-    messages = Message.objects.filter(message_id__in=[message_id for _, message_id in page.items])
-    seen = {message.message_id: message for message in see(viewer.user_id, messages)}
+    seen = see_by_id(viewer.user_id, [message_id for _, message_id in page.items])
     return page.with_items([seen[message_id] for _, message_id in page.items if message_id in seen])
 
 
@@ -246,7 +245,7 @@ def _sent(wanted: Wanted, n: int) -> list[Edge]:
 def _starred(found: QuerySet[Participant], wanted: Wanted, n: int) -> list[Edge]:
     """Walk the viewer's stars, chunk by chunk, and keep those that the filters let through."""
     edges: list[Edge] = []
-    for chunk in _star_chunks(wanted):
+    for chunk in _star_chunks(wanted, n):
         in_chunk = Message.objects.filter(message_id__in=[message_id for _, message_id in chunk])
         mine = {
             p.conversation_id: p
@@ -270,18 +269,21 @@ def _starred(found: QuerySet[Participant], wanted: Wanted, n: int) -> list[Edge]
     return edges[:n]
 
 
-def _star_chunks(wanted: Wanted) -> Iterator[list[Edge]]:
+def _star_chunks(wanted: Wanted, n: int) -> Iterator[list[Edge]]:
+    """Walk the stars in chunks: the first for a page that nothing is filtered from, then larger."""
+    size = n
     stars = Mark.objects.filter(
         **exactly("user_id", wanted.viewer_id), starred_sent_at__isnull=False
     )
     walk = wanted
     while True:
         ordered = _past(stars, walk, ("user_id", "starred_sent_at", "message_id"))
-        chunk = list(ordered.values_list("starred_sent_at", "message_id")[: 4 * CHUNK])
+        chunk = list(ordered.values_list("starred_sent_at", "message_id")[:size])
         if chunk:
             yield chunk
-        if len(chunk) < 4 * CHUNK:
+        if len(chunk) < size:
             return
+        size = 4 * CHUNK
         at, message_id = chunk[-1]
         key = (micros(at), str(message_id))
         walk = Wanted(

@@ -11,7 +11,14 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from parley.accounts.models import User
 from parley.conversations import queries as conversations
 from parley.conversations.models import Participant
-from parley.kernel.database import exactly, union_all, uuid_parameter, uuid_value
+from parley.kernel.database import (
+    exactly,
+    instant_value,
+    rows,
+    union_all,
+    uuid_parameter,
+    uuid_value,
+)
 from parley.messaging.models import Flag, Mark, Message, flagged
 from parley.messaging.refusals import MessageNotFound
 from parley.messaging.seen import SeenMessage
@@ -67,6 +74,50 @@ def _see(message: Message, viewer_id: UUID, flags: int, watermark: int) -> SeenM
     )
 
 
+SEE_SQL = """
+SELECT m.message_id, m.conversation_id, m.sender_id, m.seq, m.revision, m.subject, m.message_body,
+       m.sent_at, m.client_id, m.reply_to, m.edited_at, m.retracted_at,
+       COALESCE(k.flags, 0), p.watermark
+  FROM messaging_message m
+  JOIN conversations_participant p
+    ON p.user_id = %s AND p.conversation_id = m.conversation_id
+  LEFT JOIN messaging_mark k
+    ON k.user_id = p.user_id AND k.conversation_id = m.conversation_id AND k.seq = m.seq
+ WHERE m.message_id IN ({places})
+"""
+
+
+def see_by_id(viewer_id: UUID, message_ids: Collection[UUID]) -> dict[UUID, SeenMessage]:
+    """Return many messages of the viewer's conversations as they see them, by one statement."""
+    if not message_ids:
+        return {}
+    sql = SEE_SQL.format(places=", ".join(["%s"] * len(message_ids)))
+    found = (_seen_row(viewer_id, row) for row in rows(sql, [viewer_id, *message_ids]))
+    return {seen.message_id: seen for seen in found}
+
+
+def _seen_row(viewer_id: UUID, row: Sequence[Any]) -> SeenMessage:
+    (message_id, conversation_id, sender_id, seq, revision, subject, body, sent_at) = row[:8]
+    (client_id, reply_to, edited_at, retracted_at, flags, watermark) = row[8:]
+    who = uuid_value(sender_id)
+    return SeenMessage(
+        uuid_value(message_id),
+        uuid_value(conversation_id),
+        who,
+        seq,
+        revision,
+        subject,
+        body,
+        instant_value(sent_at),
+        client_id.decode() if isinstance(client_id, bytes) else client_id,
+        reply_to and uuid_value(reply_to),
+        edited_at and instant_value(edited_at),
+        retracted_at and instant_value(retracted_at),
+        who == viewer_id or is_read(seq, flags, watermark),
+        bool(flags & Flag.STARRED),
+    )
+
+
 def is_read(seq: int, flags: int, watermark: int) -> bool:
     """Whether a message of someone else's is read: by the watermark, except what the marks say."""
     return not flags & Flag.KEPT if seq <= watermark else bool(flags & Flag.READ)
@@ -92,8 +143,8 @@ def flags_of(
         terms = Q()
         for (user_id, conversation_id), seqs in asked[start : start + MOST_TERMS]:
             terms |= Q(user_id=user_id, conversation_id=conversation_id, **_within(seqs))
-        rows = Mark.objects.filter(terms).values_list("user_id", "conversation_id", "seq", "flags")
-        found |= {(who, where, seq): flags for who, where, seq, flags in rows}
+        marks = Mark.objects.filter(terms).values_list("user_id", "conversation_id", "seq", "flags")
+        found |= {(who, where, seq): flags for who, where, seq, flags in marks}
     return found
 
 
