@@ -11,8 +11,11 @@ import time
 import urllib.request
 from pathlib import Path
 
+import httpx
 import pytest
 from django.db import connection
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from parley.conversations.models import Epoch
 from parley.ops.management.commands.serve import prepare_database
@@ -100,6 +103,22 @@ class TestServe:
 
         server.communicate(timeout=SECONDS)
         assert server.returncode == 0
+
+    def test_has_the_live_doors_open(self, start):
+        server = start("serve")
+        url = address(server)
+
+        with pytest.raises(InvalidStatus) as refused, connect(f"ws{url[4:]}/ws/"):
+            pass
+        assert refused.value.response.status_code == 401
+        stranger = httpx.get(f"{url}/api/events/")
+        assert stranger.status_code == 401
+        assert stranger.headers["x-request-id"]
+        assert stranger.headers["x-content-type-options"] == "nosniff"
+        server.send_signal(signal.SIGINT)
+        _, complained = server.communicate(timeout=SECONDS)
+        assert server.returncode == 0
+        assert "ERROR" not in complained  # a stranger is no fault of the server's
 
     def test_writes_no_secret_of_a_request_to_the_log(self, start):
         server = start("serve", LOGGER_LEVEL="DEBUG", PARLEY_LOG_FORMAT="json")

@@ -88,6 +88,8 @@ TALKATIVE = (
 )
 # The server's start and stop are told by our own command; that connections come and go is no news.
 QUIET = ("psycopg.pool", "uvicorn.error")
+# What uvicorn says of every WebSocket that is refused with an answer, as ours are.
+REFUSED_WELL = "ASGI callable returned without completing handshake."
 ACCESS = ("client", "method", "target", "version", "status")  # the arguments of its line a request
 
 
@@ -222,12 +224,17 @@ def formatter(log_format: str) -> structlog.stdlib.ProcessorFormatter:
     )
 
 
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of uvicorn's tells of anything."""
+    return record.msg != REFUSED_WELL
+
+
 def configure(config: Mapping[str, Any]) -> None:
     """Set up all logging; Django calls it with ``settings.LOGGING``: level, format, access."""
     level = logging.getLevelNamesMapping()[config["level"]]
     levels = {
         **{name: {"level": max(logging.INFO, level)} for name in TALKATIVE},
-        **{name: {"level": max(logging.WARNING, level)} for name in QUIET},
+        **{name: {"level": max(logging.WARNING, level), "filters": ["news"]} for name in QUIET},
     }
     from_django = {
         name: {"handlers": [], "propagate": True} for name in ("django", "django.server")
@@ -239,6 +246,7 @@ def configure(config: Mapping[str, Any]) -> None:
             "formatters": {"line": {"()": partial(formatter, config["format"])}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
             "root": {"handlers": ["stderr"], "level": level},
+            "filters": {"news": {"()": lambda: is_news}},
             "loggers": levels | from_django | {"uvicorn.access": {"propagate": config["access"]}},
         }
     )

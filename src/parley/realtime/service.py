@@ -7,6 +7,8 @@ from typing import Any
 
 from django.conf import settings
 
+from parley.http.middleware import POLICY
+from parley.http.request_ids import HEADER, request_id
 from parley.realtime import broker, sse, websocket
 from parley.realtime.hub import Hub
 from parley.realtime.inner import Application
@@ -30,7 +32,7 @@ class Live:
             await self._websocket(scope, receive, send)
         elif self._is_events(scope):
             hub = await self._ready()
-            await sse.serve(hub, self._application, scope, receive, send)
+            await sse.serve(hub, self._application, scope, receive, _dressed(scope, send))
         else:
             await self._application(scope, receive, send)
 
@@ -62,4 +64,23 @@ class Live:
             await receive()
             await send({"type": "websocket.close", "code": 1000})
             return
-        await websocket.serve(await self._ready(), self._application, scope, receive, send)
+        hub = await self._ready()
+        await websocket.serve(hub, self._application, scope, receive, _dressed(scope, send))
+
+
+def _dressed(scope: Mapping[str, Any], send: Send) -> Send:
+    """Return what sends, and gives an answer's head what Django's answers have."""
+
+    async def sending(message: Mapping[str, Any]) -> None:
+        if message["type"] in {"http.response.start", "websocket.http.response.start"}:
+            given = dict(scope["headers"]).get(HEADER.lower().encode(), b"")
+            more = {
+                HEADER.lower(): request_id(given.decode("latin-1")),
+                "content-security-policy": POLICY,
+                "x-content-type-options": "nosniff",
+            }
+            added = [(name.encode(), value.encode()) for name, value in more.items()]
+            message = {**message, "headers": [*message["headers"], *added]}
+        await send(message)
+
+    return sending
