@@ -12,7 +12,8 @@ from parley.messaging.sync import sync
 from parley.ops.sample.society import shares
 from tests.talk import history, say, unread
 
-pytestmark = [pytest.mark.databases, pytest.mark.django_db]
+# The loader commits, as it does in use.
+pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
