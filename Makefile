@@ -2,6 +2,7 @@
 # make test    every check and every test
 # make check   format, lint, types, imports
 # make format  put the code in the form that `make check` wants
+# make bench   how fast it is, beside the database and plain views (QUICK=1: less of it)
 # make docs    write the reference pages that are generated from the code
 # make lock    renew the pinned requirements
 
@@ -13,7 +14,7 @@ VENV := $(PYTHON) tools/venv.py $(if $(filter-out file,$(origin PYTHON)),--this-
 RUN := .venv/bin/python
 DEVELOPMENT := requirements-dev.txt
 
-.PHONY: serve test check format docs lock python
+.PHONY: serve test check format bench docs lock python
 
 serve: python
 	@$(VENV)
@@ -31,6 +32,10 @@ format: python
 	@$(VENV) $(DEVELOPMENT)
 	@$(RUN) -m ruff format .
 	@$(RUN) -m ruff check --fix .
+
+bench: python
+	@$(VENV) $(DEVELOPMENT)
+	@exec $(RUN) bench/speed.py --write $(if $(QUICK),--quick)
 
 docs: python
 	@$(VENV)

@@ -7,7 +7,7 @@ as it came, the body that was read included.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -59,6 +59,8 @@ class Lane:
         self._application = application
         self._is_open = is_open
         self._credentials = Credentials()
+        by_statements = connection.vendor == "postgresql"
+        self._routes = SENDING | READING if by_statements else SENDING
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -67,7 +69,7 @@ class Lane:
         if scope["type"] != "http" or not self._is_open:
             await self._application(scope, receive, send)
             return
-        route, conversation_id = _route(scope["method"], scope["path"])
+        route, conversation_id = _route(self._routes, scope["method"], scope["path"])
         if route is None:
             await self._pass(scope, receive, send)
             return
@@ -113,21 +115,17 @@ class Lane:
                 self._credentials.forget()
 
 
-def _route(method: str, path: str) -> tuple[Route | None, UUID | None]:
+def _route(
+    routes: Mapping[tuple[str, str], Route], method: str, path: str
+) -> tuple[Route | None, UUID | None]:
     """Return what answers here, and for which conversation."""
-    found = SENDING.get((method, path))
-    if found is None and connection.vendor == "postgresql":
-        found = READING.get((method, path))
+    found = routes.get((method, path))
     if found is not None or not path.startswith(CONVERSATION):
         return found, None
     text, _, rest = path.removeprefix(CONVERSATION).partition("/")
-    conversation_id = ids.parse(text)
-    if conversation_id is None or not rest:
-        return None, None
-    found = SENDING.get((method, rest))
-    if found is None and connection.vendor == "postgresql":
-        found = READING.get((method, rest))
-    return found, conversation_id
+    found = routes.get((method, rest))
+    conversation_id = ids.parse(text) if found is not None else None
+    return (None, None) if conversation_id is None else (found, conversation_id)
 
 
 async def _live(receive: Receive, send: Send) -> None:
