@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 import dj_database_url
@@ -87,6 +87,8 @@ class Environment(BaseSettings):
         extra="ignore",
         populate_by_name=True,
     )
+    # Django asks every setting for this each time it is read; what a model lacks it looks for long.
+    _mask_wrapped: ClassVar[bool] = True
 
     host: str = Field("127.0.0.1", validation_alias="HOST", description="Address to listen on.")
     port: int = Field(
