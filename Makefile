@@ -1,8 +1,10 @@
 # make serve   a server on http://127.0.0.1:8000 (HOST, PORT, WORKERS, DATABASE_URL, … as in .env.example)
+# make demo    a scene through the public API, of that server or of one for the while
 # make test    every check and every test
 # make check   format, lint, types, imports
 # make format  put the code in the form that `make check` wants
 # make bench   how fast it is, beside the database and plain views (QUICK=1: less of it)
+# make bench-cost  whether a request costs more where there is more (in the database of DATABASE_URL)
 # make docs    write the reference pages that are generated from the code
 # make lock    renew the pinned requirements
 
@@ -14,11 +16,15 @@ VENV := $(PYTHON) tools/venv.py $(if $(filter-out file,$(origin PYTHON)),--this-
 RUN := .venv/bin/python
 DEVELOPMENT := requirements-dev.txt
 
-.PHONY: serve test check format bench docs lock python
+.PHONY: serve demo test check format bench bench-cost docs lock python
 
 serve: python
 	@$(VENV)
 	@exec $(RUN) manage.py serve
+
+demo: python
+	@$(VENV)
+	@exec $(RUN) manage.py demo
 
 test: python
 	@$(VENV) $(DEVELOPMENT)
@@ -36,6 +42,10 @@ format: python
 bench: python
 	@$(VENV) $(DEVELOPMENT)
 	@exec $(RUN) bench/speed.py --write $(if $(QUICK),--quick)
+
+bench-cost: python
+	@$(VENV)
+	@exec $(RUN) bench/cost.py --write
 
 docs: python
 	@$(VENV)
