@@ -44,6 +44,7 @@ RESULTS = ROOT / "bench" / "results"
 NAME = "parley_bench_speed"
 CLIENTS = 32
 PAIRS = 4_000
+WORKERS = 2  # of the plain views: one a core of the machine that the targets were set on
 TICKS = os.sysconf("SC_CLK_TCK")
 PLACEHOLDER = re.compile("%s")
 
@@ -315,7 +316,7 @@ def product(port: int) -> list[str]:
 
 def plain(port: int) -> list[str]:
     application = "django.core.wsgi:get_wsgi_application()"
-    options = ["--workers", "2", "--threads", "1", "--bind", f"127.0.0.1:{port}"]
+    options = ["--workers", str(WORKERS), "--threads", "1", "--bind", f"127.0.0.1:{port}"]
     environment = ["--env", "DJANGO_SETTINGS_MODULE=plain.settings", "--log-level", "error"]
     return [sys.executable, "-m", "gunicorn", *options, *environment, application]
 
@@ -324,6 +325,7 @@ def play_http(row: Row, port: int, pid: int, seconds: int, folder: Path) -> Run:
     """Play requests by wrk, which costs a fraction of what a server does."""
     pairs = folder / ("hot" if row.kind == "hot" else "pair")
     environment = os.environ | {"BENCH_KIND": row.kind, "BENCH_PAIRS": str(pairs)}
+    _wait_until_idle(port)
     command = ["wrk", "-t1", f"-c{row.clients}", f"-d{seconds}s", "-s", "bench/load.lua"]
     before = cpu_of(family(pid)), cpu_of(backends()), own_cpu()
     done = subprocess.run(
@@ -343,6 +345,14 @@ def play_http(row: Row, port: int, pid: int, seconds: int, folder: Path) -> Run:
     requests = max(requests, 1)
     costs = [1_000 * max(b - a, 0) / requests for a, b in zip(before, after, strict=True)]
     return Run(1e6 * requests / micros, p50 / 1_000, p99 / 1_000, *costs)
+
+
+def _wait_until_idle(port: int) -> None:
+    """Wait until a server has done what clients who left had asked of it."""
+    for _ in range(2 * WORKERS):
+        with socket.create_connection(("127.0.0.1", port), timeout=120) as probe:
+            probe.sendall(b"GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+            probe.recv(1)
 
 
 def family(pid: int) -> list[int]:
