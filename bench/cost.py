@@ -324,8 +324,8 @@ def show(title: str, rows: list[dict[str, Any]]) -> None:
 
 HEADING = f"""# What a request costs where there is more
 
-Medians, in milliseconds, of the real API within one process, little and much asked in turns. What is
-**bold** is promised: at most {MOST:g} times. The others are bounded, each in its own way
+Medians, in milliseconds, of the real API within one process, little and much asked in turns. What
+is **bold** is promised: at most {MOST:g} times. The others are bounded, each in its own way
 (`docs/explanation/cost.md`).
 """
 
