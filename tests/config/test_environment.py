@@ -42,6 +42,10 @@ class TestRead:
     def test_prefers_the_environment_to_the_file(self, read):
         assert read("PORT=8123\n", PORT="8124").port == 8124
 
+    def test_refuses_a_file_that_is_named_and_not_there(self, read, tmp_path):
+        with pytest.raises(ImproperlyConfigured, match=r"There is no file .*nowhere"):
+            read(PARLEY_ENV_FILE=str(tmp_path / "nowhere"))
+
     def test_takes_an_empty_value_for_none(self, read):
         assert read(PORT="", DATABASE_URL="").database_url is None
 

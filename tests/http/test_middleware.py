@@ -174,3 +174,15 @@ class TestBounds:
         answer = api(ada).post("/api/messages/", form, format="multipart")
 
         assert (answer.status_code, error(answer)[0]) == (400, "parse_error")
+
+
+class TestSlashes:
+    @pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
+    def test_are_added_with_the_request_as_it_came(self, client, method):
+        answer = getattr(client, method)("/api/messages?limit=2")
+
+        assert answer.status_code == 308
+        assert answer.headers["Location"] == "/api/messages/?limit=2"
+
+    def test_lead_only_to_what_is_there(self, client):
+        assert client.post("/api/nowhere").status_code == 404

@@ -117,7 +117,7 @@ class Environment(BaseSettings):
         None,
         validation_alias="REDIS_URL",
         json_schema_extra=SECRET,
-        description="`redis://…`; shares rates between several processes.",
+        description="`redis://…`; shares rates and carries live events between several processes.",
     )
     mysql_database: str | None = Field(
         None,
@@ -338,10 +338,14 @@ def _complaint(error: Any) -> str:
 def read() -> Environment:
     """Return the settings from the environment and ``.env``, or what ``PARLEY_ENV_FILE`` names.
 
-    :raises ImproperlyConfigured: a value is odd, in one sentence a setting.
+    :raises ImproperlyConfigured: a value is odd, in one sentence a setting, or the file that is
+        named is not there.
     """
+    named = os.environ.get("PARLEY_ENV_FILE")
+    if named and not Path(named).exists():
+        raise ImproperlyConfigured(f"There is no file {named}, which PARLEY_ENV_FILE names.")
     try:
-        return Environment(_env_file=os.environ.get("PARLEY_ENV_FILE", ROOT / ".env"))
+        return Environment(_env_file=named or ROOT / ".env")
     except ValidationError as odd:
         complaints = [_complaint(error) for error in odd.errors()]
         raise ImproperlyConfigured("\n".join(complaints)) from None

@@ -56,7 +56,7 @@ MIDDLEWARE = [
     "parley.http.static.StaticFiles",
     "parley.http.middleware.bound",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "parley.http.middleware.Common",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

@@ -11,8 +11,9 @@ from urllib.parse import unquote_to_bytes
 
 import structlog
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponsePermanentRedirect
 from django.http.response import HttpResponseBase
+from django.middleware.common import CommonMiddleware
 from rest_framework.exceptions import ParseError
 
 from parley.http.parameters import MOST_DIGITS
@@ -59,6 +60,19 @@ def protect(respond_to: Respond) -> Respond:
         return response
 
     return protected
+
+
+class Moved(HttpResponsePermanentRedirect):
+    """308: a 301 has clients send a GET in place of a POST, and drop what was written."""
+
+    def __init__(self, redirect_to: str) -> None:
+        super().__init__(redirect_to, preserve_request=True)
+
+
+class Common(CommonMiddleware):
+    """Leads an address without its last slash to the one with it, whatever the method."""
+
+    response_redirect_class = Moved
 
 
 def bound(respond_to: Respond) -> Respond:
