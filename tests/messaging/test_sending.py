@@ -166,6 +166,19 @@ class TestRetry:
 
         assert say(ada, talk, client_id="a").message_id != say(ben, talk, client_id="a").message_id
 
+    def test_is_found_by_its_sender_alone(self, ada, ben, mallory):
+        said = write_to(ada, ben, client_id="a")
+
+        def find(sender):
+            draft = Draft(
+                sender.user_id, "hello", conversation_id=said.conversation_id, client_id="a"
+            )
+            return operations.find_sent(draft)
+
+        assert find(ada).message.message_id == said.message_id
+        assert find(ben) is None
+        assert find(mallory) is None
+
     @pytest.mark.parametrize("others", [1, 2])
     def test_by_many_at_once_stores_one(self, person, ada, others):
         people = [person(f"guest{n}") for n in range(others)]
