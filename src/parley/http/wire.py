@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from parley.messaging.seen import (
 Json = dict[str, Any]
 
 
+@lru_cache(maxsize=10_000)  # of people, of joining: the same ones again and again
 def instant(at: datetime) -> str:
     """Return an instant in UTC as ISO 8601, always with microseconds and ``Z``."""
     return at.isoformat(timespec="microseconds")[:26] + "Z"

@@ -160,11 +160,8 @@ def _revision(message: SeenMessage) -> tuple[int]:
 
 def _people(found: Iterable[Sequence[Any]]) -> People:
     """Return the people of rows that begin with ``PERSON``, each once."""
-    people: People = {}
-    for row in found:
-        if row[0] not in people:
-            people[row[0]] = read_person(row)
-    return people
+    unique = {row[0]: row for row in found}
+    return {user_id: read_person(row) for user_id, row in unique.items()}
 
 
 # --- the inbox ------------------------------------------------------------------------------------
