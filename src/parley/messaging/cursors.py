@@ -20,6 +20,7 @@ VERSION = 1
 SHARD = 0
 MOST_KNOWN = 64
 LEFT = -1
+UNNOTED = -1
 WHOLE_VERSION = 2**62  # past every seq
 
 
@@ -27,7 +28,8 @@ WHOLE_VERSION = 2**62  # past every seq
 class Known:
     """How much of one conversation a client has: messages by revision, marks by (version, seq).
 
-    ``revision`` is ``LEFT`` where it was told that the person is no longer in it.
+    ``revision`` is ``LEFT`` where it was told that the person is no longer in it. ``version`` is
+    ``UNNOTED`` where of the marks only those of the settled generations are known.
     """
 
     revision: int

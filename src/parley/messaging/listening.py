@@ -30,7 +30,7 @@ class Listener:
     is_admin: bool
     visible_after: int
     watermark: int
-    version: int
+    joined_gen: int
 
 
 def find_conversations(conversation_ids: Collection[UUID]) -> dict[UUID, Conversation]:
@@ -57,7 +57,7 @@ def list_listeners(
     found: dict[UUID, dict[UUID, Listener]] = {}
     for wanted in asked:
         rows = Participant.objects.filter(wanted, left_at=None).values_list(
-            "conversation_id", "user_id", "user__role", "visible_after", "watermark", "version"
+            "conversation_id", "user_id", "user__role", "visible_after", "watermark", "joined_gen"
         )
         for conversation_id, user_id, role, *place in rows:
             if user_id in online:
@@ -66,24 +66,40 @@ def list_listeners(
     return found
 
 
+def list_leavers(
+    conversations: Iterable[Conversation], *, online: Collection[UUID], settled: int
+) -> dict[UUID, frozenset[UUID]]:
+    """Return who of the people online left each conversation in the generations after one."""
+    ids = [conversation.conversation_id for conversation in conversations]
+    if not ids:
+        return {}
+    rows = Participant.objects.filter(
+        conversation_id__in=ids, left_at__isnull=False, gen__gt=settled
+    ).values_list("conversation_id", "user_id")
+    found: dict[UUID, set[UUID]] = {}
+    for conversation_id, user_id in rows:
+        if user_id in online:
+            found.setdefault(conversation_id, set()).add(user_id)
+    return {where: frozenset(people) for where, people in found.items()}
+
+
 def list_changed_messages(
     since: Mapping[UUID, int | None], *, settled: int, most: int
 ) -> dict[UUID, list[Message]]:
     """Return what changed of each conversation after a revision, by revision; at most ``most`` + 1.
 
-    Where the revision is None, what changed in the generations after ``settled``.
+    Nothing of generation ``settled`` and before; where the revision is None, that alone decides.
     """
     parts = [
         Message.objects.filter(conversation_id=conversation_id, revision__gt=revision or 0)
         .order_by("-revision" if revision is None else "revision")
-        .values_list("message_id")[: most + 1]
+        .values_list("message_id", "gen")[: most + 1]
         for conversation_id, revision in since.items()
     ]
-    ids = [uuid_value(message_id) for (message_id,) in union_all(parts)]
+    ids = [uuid_value(message_id) for message_id, gen in union_all(parts) if gen > settled]
     found: dict[UUID, list[Message]] = {}
     for message in Message.objects.filter(message_id__in=ids).order_by("revision"):
-        if since[message.conversation_id] is not None or message.gen > settled:
-            found.setdefault(message.conversation_id, []).append(message)
+        found.setdefault(message.conversation_id, []).append(message)
     return found
 
 

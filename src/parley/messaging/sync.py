@@ -12,7 +12,7 @@ its revision, so that twice is once.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -29,7 +29,7 @@ from parley.kernel.errors import Unavailable
 from parley.kernel.paging import DEFAULT_SIZE, LARGEST_SIZE
 from parley.messaging import changes
 from parley.messaging.changes import ChangedMark
-from parley.messaging.cursors import LEFT, MOST_KNOWN, Cursor, Known, Pass
+from parley.messaging.cursors import LEFT, MOST_KNOWN, UNNOTED, Cursor, Known, Pass
 from parley.messaging.models import Flag, Message
 from parley.messaging.queries import LIST_CAP, newest, see, show
 from parley.messaging.refusals import ResyncRequired
@@ -223,15 +223,23 @@ def _came_back(mine: Participant, has: Known, settled: int) -> bool:
 def _look_up(viewer: User, steps: Sequence[_Step], settled: int, size: int) -> None:
     """Find the changed messages and marks of the steps; one more of each than a page holds."""
     changed = [step for step in steps if step.what is _What.CHANGED]
-    unknown = [step.mine for step in changed if step.has is None]
+    unknown = [step.mine for step in changed if step.has is None or step.has.version == UNNOTED]
     searched = changes.known_at(viewer.user_id, unknown, settled)
-    has = [(step.mine, step.has or searched[step.mine.conversation_id]) for step in changed]
+    has = [(step.mine, _filled(step, searched)) for step in changed]
     messages = changes.changed_messages(has, size + 1)
     marks = changes.changed_marks(viewer.user_id, has, size + 1)
     for step, (mine, known) in zip(changed, has, strict=True):
         step.has = known
         step.messages = messages.get(mine.conversation_id, [])
         step.marks = marks.get(mine.conversation_id, [])
+
+
+def _filled(step: _Step, searched: Mapping[UUID, Known]) -> Known:
+    """Return what the client has, with what its cursor does not note as it was when settled."""
+    if step.has is not None and step.has.version != UNNOTED:
+        return step.has
+    found = searched[step.mine.conversation_id]
+    return found if step.has is None else replace(found, revision=step.has.revision)
 
 
 def _cut(steps: Sequence[_Step], size: int) -> tuple[list[_Step], bool]:

@@ -8,6 +8,7 @@ its commit). ``Redis``: its publish and subscribe.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import queue
 import secrets
@@ -33,6 +34,16 @@ LARGEST_NOTIFY = 7_900  # bytes; PostgreSQL takes 8,000
 AGAIN_S = 1.0
 MOST_WAITING = 10_000
 MOST_NAMED = 100  # people in one hint; the others find out when its generation settles
+
+# A peer that is gone without a word is noticed within half a minute.
+KEEPALIVES = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+PATIENCE: dict[str, Any] = {"socket_connect_timeout": 5, "socket_timeout": 5}
+LISTENING: dict[str, Any] = {"socket_connect_timeout": 5, "health_check_interval": 10}
 
 News = Event | Signal
 Hear = Callable[[Iterable[News]], None]
@@ -70,6 +81,7 @@ class _Carrier:
     def __init__(self) -> None:
         self._own = secrets.token_hex(8)
         self._outgoing: queue.Queue[Sequence[News] | None] = queue.Queue(MOST_WAITING)
+        self._left_out = 0
         self._listening: asyncio.Task[None] | None = None
         self._publisher: threading.Thread | None = None
 
@@ -82,12 +94,14 @@ class _Carrier:
         try:
             self._outgoing.put_nowait(events)
         except queue.Full:  # the others find it when its generation settles
-            log.warning("too many events wait for the broker; some are left out")
+            self._left_out += 1
 
     async def stop(self) -> None:
         if self._listening is not None:
             self._listening.cancel()
-        self._outgoing.put(None)
+            await asyncio.gather(self._listening, return_exceptions=True)
+        with contextlib.suppress(queue.Full):
+            self._outgoing.put_nowait(None)
 
     def _publish_all(self) -> None:
         """Send what waits, all of it at once; a fault drops it, and the next try connects anew."""
@@ -100,27 +114,41 @@ class _Carrier:
                     events = self._outgoing.get_nowait()
                 except queue.Empty:
                     break
-            try:
-                for text in pack(self._own, batch):
-                    self._send(text)
-            except (psycopg.Error, redis.RedisError, OSError) as error:
-                log.warning("the broker did not take events", reason=type(error).__name__)
-                self._disconnect()
+            for text in pack(self._own, batch):
+                self._send_or_drop(text)
+            if self._left_out:
+                log.warning("too many events waited for the broker", left_out=self._left_out)
+                self._left_out = 0
             if events is None:
                 self._disconnect()
+                return
+
+    def _send_or_drop(self, text: str) -> None:
+        for is_again in (False, True):  # the connection may have ended since the last time
+            try:
+                self._send(text)
+            except Exception as error:  # noqa: BLE001 - no fault of a broker ends this thread
+                self._disconnect()
+                if is_again:
+                    log.warning("the broker did not take events", reason=type(error).__name__)
+            else:
                 return
 
     async def _listen_for_ever(self, hear: Hear) -> None:
         while True:
             try:
                 await self._listen(hear)
-            except (psycopg.Error, redis.RedisError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - no fault of a broker ends this task
                 log.warning("the broker is not heard", reason=type(error).__name__)
             await asyncio.sleep(AGAIN_S)
 
     def heard(self, text: str, hear: Hear) -> None:
         """Hand on what another process said."""
-        speaker, events = unpack(text)
+        try:
+            speaker, events = unpack(text)
+        except (ValueError, TypeError, AttributeError):
+            log.warning("the broker carries what is not ours", channel=CHANNEL)
+            return
         if speaker != self._own:
             hear(events)
 
@@ -150,7 +178,8 @@ class Notify(_Carrier):
 
     def _disconnect(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            with contextlib.suppress(psycopg.Error):
+                self._connection.close()
             self._connection = None
 
     async def _listen(self, hear: Hear) -> None:
@@ -171,16 +200,20 @@ class RedisBroker(_Carrier):
 
     def _send(self, text: str) -> None:
         if self._client is None:
-            self._client = redis.Redis.from_url(self._url)
+            self._client = redis.Redis.from_url(self._url, **PATIENCE)
         self._client.publish(CHANNEL, text)
 
     def _disconnect(self) -> None:
         if self._client is not None:
-            self._client.close()
+            with contextlib.suppress(redis.RedisError, OSError):
+                self._client.close()
             self._client = None
 
     async def _listen(self, hear: Hear) -> None:
-        async with AsyncRedis.from_url(self._url) as client, client.pubsub() as channel:
+        async with (
+            AsyncRedis.from_url(self._url, **LISTENING) as client,
+            client.pubsub() as channel,
+        ):
             await channel.subscribe(CHANNEL)
             async for message in channel.listen():
                 if message["type"] == "message":
@@ -246,5 +279,5 @@ def choose() -> Broker:
         for name in ("cursor_factory", "context", "prepare_threshold", "server_side_binding"):
             parameters.pop(name, None)
         kept: dict[str, Any] = {k: v for k, v in parameters.items() if isinstance(v, str | int)}
-        return Notify(psycopg.conninfo.make_conninfo("", **kept))
+        return Notify(psycopg.conninfo.make_conninfo("", **KEEPALIVES | kept))
     return Alone()

@@ -18,12 +18,18 @@ def encode(content: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event as text. Those of a change bear its conversation and revision."""
+    """One event as text. Those of a change bear its conversation and revision.
+
+    Where ``is_whole`` is false, more frames of this revision follow; where ``is_guess`` is true, no
+    hint told of it.
+    """
 
     type: str
     text: str
     conversation_id: UUID | None = None
     revision: int | None = None
+    is_whole: bool = True
+    is_guess: bool = False
 
 
 def event(

@@ -13,12 +13,13 @@ import contextlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
 from parley.accounts.models import User
@@ -26,10 +27,9 @@ from parley.conversations import epochs, fence
 from parley.conversations.events import Event, Type, happened
 from parley.http import wire
 from parley.messaging import listening, queries
-from parley.messaging.cursors import MOST_KNOWN, Cursor, Known
 from parley.realtime import pull
 from parley.realtime.broker import Broker, News
-from parley.realtime.connections import Close, Connection
+from parley.realtime.connections import CURSOR, Close, Connection, Place
 from parley.realtime.frames import Frame, event
 from parley.realtime.presence import Presence
 from parley.realtime.pull import Heard, Pulled, Want
@@ -44,6 +44,8 @@ TICK_S = 1.0
 CHECK_S = 3.0  # how often credentials are asked for; revocation is promised within 5 s
 HEARTBEAT_S = 25
 TYPING = timedelta(seconds=6)  # it ends by itself
+LEAVING_S = 3.0  # how long clients have to take what waits, when the server ends
+DOORS = 4  # handshakes at a time
 MOST_HEARD = 50_000
 MOST_SCANNED = 20_000
 MOST_CONNECTIONS = 10  # a user
@@ -66,13 +68,13 @@ class Hub:
         self._wants: dict[UUID, Want] = {}
         self._moments: list[News] = []
         self._news = asyncio.Event()
-        self._drained = asyncio.Event()
-        self._drained.set()
-        self._settled = 0
-        self._issued = (0, "")  # the generation and the epoch in which cursors are issued now
+        self._rounds: list[asyncio.Future[None]] = []  # who waits until the wants of now are told
+        self.place = Place(0, 0, "")
         self._tasks: list[asyncio.Task[None]] = []
         self._thread = ThreadPoolExecutor(1, "parley-hub")
+        self._doors = ThreadPoolExecutor(DOORS, "parley-doors")
         self._loop = asyncio.get_running_loop()
+        self._is_leaving = False
         self.presence = Presence(self.of, self.signal)
 
     # --- life
@@ -85,22 +87,40 @@ class Hub:
         for work in (self._deliver, self._tick, self._check):
             self._tasks.append(asyncio.create_task(_for_ever(work)))
 
-    async def stop(self) -> None:
-        """Send everyone away, to come back elsewhere or later."""
-        happened.leave(self.hear_here)
-        for connection in list(self._everyone()):
-            self._offer_cursor(connection)
-        await asyncio.sleep(0)
+    async def send_away(self) -> None:
+        """Send everyone away, to come back elsewhere or later, from the cursor they are given."""
+        self._is_leaving = True
+        everyone = list(self._everyone())
+        for connection in everyone:
+            self.beat(connection)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVING_S):
+                await asyncio.gather(*(connection.emptied() for connection in everyone))
         for connection in list(self._everyone()):
             connection.close(Close.GOING_AWAY)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVING_S):
+                while self._connections:  # noqa: ASYNC110 - it happens once
+                    await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        """Send everyone away and end."""
+        happened.leave(self.hear_here)
+        await self.send_away()
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._broker.stop()
         self._thread.shutdown(wait=False)
+        self._doors.shutdown(wait=False)
 
     async def ask(self, question: Callable[..., T], *args: Any, **named: Any) -> T:
-        """Ask the database, on the hub's own thread."""
+        """Ask the database for a connection; nothing that is delivered waits for it."""
+        return await self._ask(self._doors, question, *args, **named)
 
+    async def _ask(
+        self, thread: ThreadPoolExecutor, question: Callable[..., T], *args: Any, **named: Any
+    ) -> T:
         def asked() -> T:
             close_old_connections()
             try:
@@ -108,7 +128,7 @@ class Hub:
             finally:
                 close_old_connections()
 
-        return await self._loop.run_in_executor(self._thread, asked)
+        return await self._loop.run_in_executor(thread, asked)
 
     # --- connections
 
@@ -127,9 +147,12 @@ class Hub:
 
         :raises TooManyConnections: the user has ten.
         """
+        if self._is_leaving:
+            connection.close(Close.GOING_AWAY)
         mine = self._connections[connection.user_id]
         if self.limited and len(mine) >= MOST_CONNECTIONS:
             raise TooManyConnections
+        connection.place = self.place
         mine.add(connection)
         self.presence.came(connection.user_id)
 
@@ -144,6 +167,7 @@ class Hub:
 
     def hear_here(self, events: Sequence[Event]) -> None:
         """Take events of this process, from any thread, and pass them on to the others."""
+        events = list(events)
         self._broker.publish(events)
         with contextlib.suppress(RuntimeError):  # the loop has ended; so has everyone's connection
             self._loop.call_soon_threadsafe(self.hear, events)
@@ -172,7 +196,6 @@ class Hub:
         self.hear([signal])
 
     def _want(self, conversation_id: UUID) -> Want:
-        self._drained.clear()
         heard = self._heard.get(conversation_id)
         return self._wants.setdefault(conversation_id, Want(conversation_id, heard))
 
@@ -183,37 +206,70 @@ class Hub:
         self._news.clear()
         wants, self._wants = self._wants, {}
         moments, self._moments = self._moments, []
+        rounds, self._rounds = self._rounds, []
         try:
             if wants:
                 await self._tell_changes([*wants.values()])
-            for each in moments:
-                await self._tell_moment(each)
         except Exception:
-            for want in wants.values():  # nothing was told: they wait again
+            for want in wants.values():  # what was not told waits again
                 self._want(want.conversation_id).hints.extend(want.hints)
+            self._moments[:0] = moments
+            self._rounds += rounds
+            self._news.set()
             raise
-        finally:
-            if not self._wants:
-                self._drained.set()
+        for told in rounds:
+            told.set_result(None)
+        for each in moments:
+            try:
+                await self._tell_moment(each)
+            except Exception:
+                log.exception("something of the moment could not be told")
 
     async def _tell_changes(self, wants: list[Want]) -> None:
+        try:
+            await self._tell_together(wants)
+        except (OperationalError, InterfaceError):
+            raise  # the database is away, for all of them
+        except Exception:
+            log.exception("conversations could not be told together")
+            for want in wants:
+                await self._tell_alone(want)
+
+    async def _tell_alone(self, want: Want) -> None:
+        """Tell of one conversation; if that is the one that cannot be, its people are to sync."""
+        try:
+            await self._tell_together([want])
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("a conversation could not be told")
+            self.tell(self.online, event("resync", timezone.now(), content={}))
+
+    async def _tell_together(self, wants: list[Want]) -> None:
         for want in wants:  # a pull may have come between the hint and now
             want.heard = self._heard.get(want.conversation_id)
-        found = await self.ask(pull.pull, wants, online=self.online, settled=self._settled)
+        asked = self.online
+        found = await self._pull(wants, asked)
+        # Who came while we asked may have looked before what we found was there.
+        while came := self.online - asked:
+            asked |= came
+            for pulled, more in zip(found, await self._pull(wants, came), strict=False):
+                pulled.told.extend(more.until(pulled))
         for pulled in found:
             self._remember(pulled)
             for told in pulled.told:
-                for user_id, version in told.to.items():
-                    for connection in list(self.of(user_id)):
-                        connection.offer(told.frame, version)
-            await asyncio.sleep(0)  # a large conversation must not keep the others waiting
+                self.tell(told.to, told.frame)
+        await asyncio.sleep(0)
+
+    async def _pull(self, wants: Sequence[Want], online: frozenset[UUID]) -> list[Pulled]:
+        settled = self.place.settled
+        return await self._ask(self._thread, pull.pull, wants, online=online, settled=settled)
 
     def _remember(self, pulled: Pulled) -> None:
-        if pulled.heard is not None:
-            self._heard[pulled.conversation_id] = pulled.heard
-            self._heard.move_to_end(pulled.conversation_id)
-            if len(self._heard) > MOST_HEARD:
-                self._heard.popitem(last=False)
+        self._heard[pulled.conversation_id] = pulled.heard
+        self._heard.move_to_end(pulled.conversation_id)
+        if len(self._heard) > MOST_HEARD:
+            self._heard.popitem(last=False)
 
     async def _tell_moment(self, each: News) -> None:
         """Tell of what is of the moment, or of one person's own."""
@@ -224,7 +280,7 @@ class Hub:
         if each.type in {Type.READ, Type.DELIVERED}:
             await self._tell_receipt(each, user_id)
         elif self.of(user_id):
-            frames = await self.ask(_own_frames, each, user_id)
+            frames = await self._ask(self._thread, _own_frames, each, user_id)
             self.tell([user_id], *frames)
 
     async def _tell_receipt(self, each: Event, user_id: UUID) -> None:
@@ -265,31 +321,33 @@ class Hub:
         if not self._connections:
             await self._note_place()
             return
-        settled, issued, changed = await self.ask(_settle, self._settled)
+        place, changed = await self._ask(self._thread, _settle, self.place.settled)
         if len(changed) > MOST_SCANNED:
             self.tell(self.online, event("resync", timezone.now(), content={}))
         elif changed:
-            self._look_at(changed)
-            await self._drained.wait()
-        self._issued = issued
-        if settled > self._settled:
-            self._settled = settled
+            await self._look_at(changed)
+        if place != self.place:
+            self.place = place
             for connection in self._everyone():
-                connection.given.clear()
+                connection.settle(place)
 
-    def _look_at(self, changed: Mapping[UUID, int]) -> None:
+    async def _look_at(self, changed: Mapping[UUID, int]) -> None:
         """Pull the conversations of which not everything was told up to this revision."""
         for conversation_id, revision in changed.items():
             heard = self._heard.get(conversation_id)
             if heard is None or heard.revision < revision:
                 self._want(conversation_id)
-        if self._wants:
-            self._news.set()
+        told = self._loop.create_future()
+        self._rounds.append(told)
+        self._news.set()
+        await told
 
     async def _note_place(self) -> None:
         """Nobody listens: what happens until someone does is theirs to sync."""
-        self._settled, self._issued = await self.ask(_place)
-        self._heard.clear()
+        place = await self._ask(self._thread, _place)
+        if not self._connections:  # nobody came meanwhile
+            self.place = place
+            self._heard.clear()
 
     async def _check(self) -> None:
         await asyncio.sleep(CHECK_S)
@@ -303,19 +361,9 @@ class Hub:
 
     # --- cursors
 
-    def cursor(self, connection: Connection) -> str:
-        """Return from where this connection would resume, had it taken all that was queued."""
-        issued_gen, nonce = self._issued
-        known = {where: Known(*has) for where, has in [*connection.given.items()][-MOST_KNOWN:]}
-        return Cursor(issued_gen, nonce, self._settled, known).write(connection.user_id)
-
-    def _offer_cursor(self, connection: Connection) -> None:
-        content = {"cursor": self.cursor(connection)}
-        connection.offer(event("cursor", timezone.now(), content=content))
-
     def beat(self, connection: Connection) -> None:
-        """Tell a connection where to resume from."""
-        self._offer_cursor(connection)
+        """Tell a connection where to resume from, once it has taken what waits."""
+        connection.offer(CURSOR)
 
 
 async def _for_ever(work: Callable[[], Any]) -> None:
@@ -331,20 +379,20 @@ async def _for_ever(work: Callable[[], Any]) -> None:
 # --- what is asked of the database
 
 
-def _place() -> tuple[int, tuple[int, str]]:
+def _place() -> Place:
     """Return what is settled, and the generation and the epoch of now."""
     epochs.ensure_first()
     state = fence.state()
-    return state.settled, (state.current, epochs.covering(state.current) or "")
+    return Place(state.settled, state.current, epochs.covering(state.current) or "")
 
 
-def _settle(told: int) -> tuple[int, tuple[int, str], dict[UUID, int]]:
+def _settle(told: int) -> tuple[Place, dict[UUID, int]]:
     """Tick, and return the place of now, and what changed since ``told`` in settled generations."""
     fence.tick_if_unsettled()
-    settled, issued = _place()
-    if settled <= told:
-        return told, issued, {}
-    return settled, issued, listening.list_changed_since(told, settled, most=MOST_SCANNED + 1)
+    place = _place()
+    settled = max(place.settled, told)
+    place = replace(place, settled=settled)
+    return place, listening.list_changed_since(told, settled, most=MOST_SCANNED + 1)
 
 
 def _own_frames(each: Event, user_id: UUID) -> list[Frame]:

@@ -8,7 +8,7 @@ event that was lost, doubled or overtaken changes nothing: the next pull gives t
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from parley.accounts import queries as accounts
 from parley.accounts.models import User
 from parley.accounts.people import Person, may_see_contact
 from parley.conversations.events import Event, Type
-from parley.conversations.models import Conversation
+from parley.conversations.models import Conversation, Kind
 from parley.http import wire
 from parley.kernel.errors import NotFound
 from parley.messaging import listening, queries
@@ -30,11 +30,12 @@ from parley.messaging.sight import is_read
 from parley.realtime.frames import Frame, event
 
 MOST_MESSAGES = 200  # of one conversation at once; who missed more syncs
+MOST_SHOWN = 200  # people whom a conversation is shown to, each as they see it; more sync
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Up to where this process has told of a conversation."""
+    """Up to where this process has told of a conversation: all of it since a settled generation."""
 
     revision: int
     seq: int
@@ -52,10 +53,10 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One frame, and whose devices it is for, each person with the version of their own row."""
+    """One frame, and whose devices it is for."""
 
     frame: Frame
-    to: Mapping[UUID, int]
+    to: Collection[UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,14 @@ class Pulled:
     """All that is new of one conversation, and where this process stands when it is told."""
 
     conversation_id: UUID
-    heard: Heard | None
+    heard: Heard
     told: list[Told]
+
+    def until(self, other: Pulled) -> list[Told]:
+        """Return of this, which was read later, what the other told too."""
+        if self.conversation_id != other.conversation_id:
+            return []
+        return [told for told in self.told if (told.frame.revision or 0) <= other.heard.revision]
 
 
 def pull(wants: Sequence[Want], *, online: frozenset[UUID], settled: int) -> list[Pulled]:
@@ -83,6 +90,9 @@ def pull(wants: Sequence[Want], *, online: frozenset[UUID], settled: int) -> lis
     marks = listening.list_marks(messages, listeners)
     named = {m.sender_id for found in messages.values() for m in found}
     named |= {user_id for want in wants for hint in want.hints for user_id in hint.user_ids}
+    silent = [conversations[w.conversation_id] for w in wants if _lacks(w, conversations)]
+    left = listening.list_leavers(silent, online=online, settled=settled)
+    named |= {user_id for gone in left.values() for user_id in gone}
     people = accounts.known(user_ids=named) if named else {}
     pulled = []
     for want in wants:
@@ -90,18 +100,37 @@ def pull(wants: Sequence[Want], *, online: frozenset[UUID], settled: int) -> lis
         if conversation is None:
             continue
         telling = _Telling(
-            conversation, want, listeners.get(want.conversation_id, {}), marks, people, online
+            conversation,
+            want,
+            listeners.get(want.conversation_id, {}),
+            marks,
+            people,
+            online,
+            settled,
+            left.get(want.conversation_id, frozenset()),
         )
-        pulled.append(telling.all(messages.get(want.conversation_id, [])))
+        changed = messages.get(want.conversation_id, [])
+        # What came since the conversation was read is the next pull's.
+        pulled.append(telling.all([m for m in changed if m.revision <= conversation.revision]))
     return pulled
 
 
 def _since(want: Want) -> int | None:
-    """The revision after which to look; None where only the generation tells."""
-    if want.heard is not None:
-        return want.heard.revision
-    revisions = [hint.revision for hint in want.hints if hint.revision is not None]
-    return max(0, min(revisions) - 1) if revisions else None
+    """The revision after which to look; None where only the generation tells.
+
+    A hint's own revision does not: the one before it may have been lost.
+    """
+    return None if want.heard is None else want.heard.revision
+
+
+def _lacks(want: Want, conversations: Mapping[UUID, Conversation]) -> bool:
+    """Whether members may have gone of whom no hint tells."""
+    where = conversations.get(want.conversation_id)
+    if where is None or any(hint.type is Type.LEFT for hint in want.hints):
+        return False
+    if want.heard is None:
+        return not want.hints
+    return want.heard.members_rev != where.members_rev
 
 
 @dataclass(slots=True)
@@ -114,16 +143,20 @@ class _Telling:
     marks: Mapping[tuple[UUID, UUID], int]
     people: Mapping[UUID, Person]
     online: frozenset[UUID]
+    settled: int
+    lost: frozenset[UUID] = frozenset()
     told: list[Told] = field(default_factory=list)
     previous: int = 0
 
     def all(self, messages: Sequence[Message]) -> Pulled:
         """Tell of everything, by revision; of too much only that there is more to sync."""
-        self.previous = _since(self.want) or (messages[0].revision - 1 if messages else 0)
+        heard_of = _since(self.want)
+        self.previous = heard_of or (messages[0].revision - 1 if messages else 0)
         if len(messages) > MOST_MESSAGES:
             self._resync()
         else:
             self._in_order(messages)
+            self._mark_parts()
         heard = Heard(
             self.conversation.revision, self.conversation.last_seq, self.conversation.members_rev
         )
@@ -131,7 +164,7 @@ class _Telling:
 
     def _in_order(self, messages: Sequence[Message]) -> None:
         steps: list[tuple[int, Any]] = [(m.revision, m) for m in messages]
-        steps += [(hint.revision or 0, hint) for hint in self._hints()]
+        steps += [(hint.revision or 0, hint) for hint in self._hints(messages)]
         for revision, step in sorted(steps, key=lambda step: step[0]):
             if isinstance(step, Message):
                 self._tell_message(step)
@@ -139,25 +172,49 @@ class _Telling:
                 self._tell_hint(step)
             self.previous = max(self.previous, revision)
 
-    def _hints(self) -> list[Event]:
-        """What is known of changes that are no messages; of unheard ones of members, a guess."""
+    def _hints(self, messages: Sequence[Message]) -> list[Event]:
+        """What is known of changes that are no messages; where hints were lost, a guess."""
+        heard, where = self.want.heard, self.conversation
         hints = [hint for hint in self.want.hints if hint.type is not Type.MESSAGES]
-        heard = self.want.heard
-        members_rev = self.conversation.members_rev
-        if heard is None or heard.members_rev == members_rev or hints:
+        if heard is not None:
+            if where.kind != Kind.DIRECT:  # hiding and opening one takes no revision
+                hints = [hint for hint in hints if (hint.revision or 0) > heard.revision]
+            known = {message.revision for message in messages} | {h.revision for h in hints}
+            if known >= set(range(heard.revision + 1, where.revision + 1)):
+                return hints
+        hints = [*self._unannounced(hints), *hints]
+        if heard is None and self.want.hints:
             return hints
-        where = self.conversation
-        return [Event(Type.CHANGED, where.conversation_id, where.revision)]
+        left = tuple(self.lost - {user_id for hint in hints for user_id in hint.user_ids})
+        if left:
+            hints.append(Event(Type.LEFT, where.conversation_id, where.revision, left))
+        return [*hints, Event(Type.CHANGED, where.conversation_id, where.revision)]
+
+    def _unannounced(self, hints: Sequence[Event]) -> list[Event]:
+        """Who came in of late, and no hint tells of it."""
+        new = {u for u, listener in self.listeners.items() if listener.joined_gen > self.settled}
+        told = (hint.user_ids for hint in hints if hint.type in {Type.CREATED, Type.JOINED})
+        new.difference_update(*told)
+        where = self.conversation.conversation_id
+        return [Event(Type.CREATED, where, None, tuple(new))] if new else []
+
+    def _mark_parts(self) -> None:
+        """Let the last frame alone of a revision stand for it: a stream may be cut between them."""
+        later: set[int | None] = set()
+        for at, told in reversed([*enumerate(self.told)]):
+            if told.frame.revision in later:
+                self.told[at] = replace(told, frame=replace(told.frame, is_whole=False))
+            later.add(told.frame.revision)
 
     def _resync(self) -> None:
         frame = event("resync", timezone.now(), content={})
-        self.told.append(Told(frame, {u: each.version for u, each in self.listeners.items()}))
+        self.told.append(Told(frame, list(self.listeners)))
 
     # --- messages
 
     def _tell_message(self, message: Message) -> None:
         """Tell of one message, written once for all who see it alike."""
-        variants: dict[tuple[bool, bool, bool], dict[UUID, int]] = {}
+        variants: dict[tuple[bool, bool, bool], list[UUID]] = {}
         sender = self.people[message.sender_id]
         for user_id, listener in self.listeners.items():
             flags = self.marks.get((user_id, message.message_id), 0)
@@ -166,7 +223,7 @@ class _Telling:
             read = message.sender_id == user_id or is_read(message.seq, flags, listener.watermark)
             contact = may_see_contact(user_id, sender, is_admin=listener.is_admin)
             variant = (read, bool(flags & Flag.STARRED), contact)
-            variants.setdefault(variant, {})[user_id] = listener.version
+            variants.setdefault(variant, []).append(user_id)
         for (read, starred, contact), to in variants.items():
             shown = sender if contact else sender.without_contact()
             seen = _seen(message, read=read, starred=starred)
@@ -191,7 +248,11 @@ class _Telling:
     def _tell_hint(self, hint: Event) -> None:
         revision = hint.revision or 0
         if hint.type is Type.CREATED:
+            begun = len(self.told)
             self._tell_conversation("conversation.created", revision, hint.user_ids)
+            if hint.revision is None:
+                guesses = [replace(t, frame=replace(t.frame, is_guess=True)) for t in self.told]
+                self.told[begun:] = guesses[begun:]
         elif hint.type is Type.CHANGED:
             self._tell_conversation("conversation.changed", revision, self.listeners)
         elif hint.type is Type.JOINED:
@@ -202,27 +263,29 @@ class _Telling:
 
     def _tell_conversation(self, type_: str, revision: int, user_ids: Collection[UUID]) -> None:
         """Tell each of these people of the conversation, as each of them sees it."""
+        if len(user_ids) > MOST_SHOWN:
+            self._resync()
+            return
         for user_id in user_ids:
-            listener = self.listeners.get(user_id)
-            content = listener and show(user_id, self.conversation.conversation_id)
-            if listener and content:
-                to = {user_id: listener.version}
-                self._tell_change(type_, timezone.now(), revision, content, to)
+            if user_id not in self.listeners:
+                continue
+            content = show(user_id, self.conversation.conversation_id)
+            if content:
+                self._tell_change(type_, timezone.now(), revision, content, [user_id])
 
     def _tell_people(self, type_: str, revision: int, user_ids: Collection[UUID]) -> None:
         """Tell everyone who is in it of people who came or went, and those who went, too."""
-        gone = {u: 0 for u in user_ids if u in self.online and u not in self.listeners}
-        if type_ != "participant.left":
-            gone = {}
+        to = set(self.listeners)
+        if type_ == "participant.left":
+            to |= self.online.intersection(user_ids)
         for user_id in user_ids:
             person = self.people.get(user_id)
             if person is None:
                 continue
             shown = wire.person(person.without_contact())
-            to = {u: each.version for u, each in self.listeners.items()} | gone
-            if self.conversation.kind == "direct":  # hidden: a matter of one's own
-                to = {u: v for u, v in to.items() if u == user_id}
-            self._tell_change(type_, timezone.now(), revision, {"user": shown}, to)
+            is_own = self.conversation.kind == Kind.DIRECT  # hidden: a matter of one's own
+            own = to & {user_id} if is_own else to
+            self._tell_change(type_, timezone.now(), revision, {"user": shown}, own)
 
     def _tell_change(
         self,
@@ -230,7 +293,7 @@ class _Telling:
         at: datetime,
         revision: int,
         content: Mapping[str, Any],
-        to: Mapping[UUID, int],
+        to: Collection[UUID],
     ) -> None:
         frame = event(
             type_,

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from parley.http.middleware import POLICY
 from parley.http.request_ids import HEADER, request_id
-from parley.realtime import broker, sse, websocket
+from parley.realtime import broker, farewell, sse, websocket
 from parley.realtime.hub import Hub
 from parley.realtime.inner import Application
 from parley.realtime.websocket import Receive, Send
@@ -45,6 +45,7 @@ class Live:
         if self._hub is None:
             self._hub = Hub(broker.choose(), limited=settings.PARLEY.rates)
             await self._hub.start()
+            farewell.before_signals(self._hub.send_away)
         return self._hub
 
     async def _live(self, receive: Receive, send: Send) -> None:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
-from uuid import UUID
 
 from django.utils import timezone
 from rest_framework.exceptions import APIException
@@ -75,7 +74,7 @@ class Stream:
     ) -> None:
         self._hub, self._application, self._scope, self._proved = hub, application, scope, proved
         user, credential = proved
-        self.connection = Connection(user.user_id, credential)
+        self.connection = Connection(user.user_id, credential, hub.place)
 
     async def begin(self) -> None:
         """Hear of everything from now on, and see whether the client's cursor holds.
@@ -85,6 +84,7 @@ class Stream:
         self._hub.join(self.connection)
         self._cursor = _asked(self._scope)
         if self._cursor is not None:
+            self.connection.is_resuming = True
             try:
                 await self._hub.ask(sync.sync, viewer=self._proved[0], cursor=self._cursor, limit=1)
             except BaseException:
@@ -126,6 +126,7 @@ class Stream:
                 yield text
         else:
             cursor = await self._hub.ask(sync.here, viewer=self._proved[0])
+            self.connection.begin(cursor)
             frame = event("cursor", timezone.now(), content={"cursor": cursor})
             yield written(frame, cursor)
         while True:
@@ -137,8 +138,12 @@ class Stream:
                 continue
             if frame_or_none is None:
                 return
-            is_durable = frame_or_none.revision is not None or frame_or_none.type == "cursor"
-            yield written(frame_or_none, self._hub.cursor(self.connection) if is_durable else None)
+            yield self._with_id(frame_or_none)
+
+    def _with_id(self, frame: Frame) -> str:
+        """Write an event; a durable one, or a cursor, bears from where to resume after it."""
+        is_durable = frame.revision is not None or frame.type == "cursor"
+        return written(frame, self.connection.cursor() if is_durable else None)
 
     async def _missed(self, cursor: str) -> AsyncIterator[str]:
         """Everything since a cursor, as events; each page ends with the cursor to go on from."""
@@ -153,16 +158,15 @@ class Stream:
                 query={"cursor": cursor},
             )
             if status != 200:  # noqa: PLR2004 - what else it says, a sync will say too
-                yield written(event("resync", timezone.now(), content={}), None)
+                self.connection.close(Close.FAILED)  # it comes back with the last page's cursor
                 return
             for frame in _as_events(news):
                 yield written(frame, None)
-            for conversation in news["conversations"]:
-                where = UUID(conversation["conversation_id"])
-                self.connection.synced[where] = conversation["revision"]
+            self.connection.note(news)
             cursor, more = news["cursor"], news["more"]
             frame = event("cursor", timezone.now(), content={"cursor": cursor})
             yield written(frame, cursor)
+        self.connection.is_resuming = False
 
 
 def _as_events(news: Mapping[str, Any]) -> list[Frame]:

@@ -35,7 +35,7 @@ SUBPROTOCOL = "parley.v1"
 LARGEST_FRAME = 64 * 1024  # bytes
 RATE = (120, 60.0)  # frames, seconds
 SEND_S = 10.0  # how long one frame may take to leave
-LIFE_S = 60.0  # how long a client may be silent
+CLOSE_S = 5.0  # and the last one
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -100,7 +100,7 @@ class Socket:
         self._hub, self._application, self._scope, self._proved = hub, application, scope, proved
         self._send = send
         self.user, credential = proved
-        self.connection = Connection(self.user.user_id, credential)
+        self.connection = Connection(self.user.user_id, credential, hub.place)
         self._stamps: deque[float] = deque()
         self._heard_at = asyncio.get_running_loop().time()
 
@@ -115,6 +115,7 @@ class Socket:
         )
         # The connection hears of everything from before this cursor on: nothing falls between.
         cursor, total = await self._hub.ask(_greeting, self.user)
+        self.connection.begin(cursor)
         await self._put(
             {
                 "type": "hello",
@@ -132,10 +133,16 @@ class Socket:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    log.error("a live connection failed", exc_info=ended)
+                    self.connection.close(Close.FAILED)
         if self.connection.close_code is not None:
-            with contextlib.suppress(Exception):  # the client may be gone
-                await self._send({"type": "websocket.close", "code": self.connection.close_code})
+            with contextlib.suppress(Exception):  # the client may be gone, or not read
+                async with asyncio.timeout(CLOSE_S):
+                    await self._send(
+                        {"type": "websocket.close", "code": self.connection.close_code}
+                    )
 
     # --- out
 
@@ -258,16 +265,19 @@ class Socket:
         cursor = frame.get("cursor")
         if not isinstance(cursor, str):
             raise BadFrame("cursor is missing.")
+        self.connection.is_resuming = True
         more = True
         while more and self.connection.close_code is None:
+            await self.connection.emptied()
             status, news = await self._call("GET", "/api/sync/", query={"cursor": cursor})
             if self._pass_on(status, news, ref):
+                # Of a cursor that is no good nothing was missed; of a fault, the rest of the pages.
+                self.connection.is_resuming = status not in (400, 410)
                 return
             self._answer({"type": "sync", **news}, ref)
-            for conversation in news["conversations"]:
-                where = UUID(conversation["conversation_id"])
-                self.connection.synced[where] = conversation["revision"]
+            self.connection.note(news)
             cursor, more = news["cursor"], news["more"]
+        self.connection.is_resuming = False
 
     async def _take_ping(self, frame: dict[str, Any], ref: Any) -> None:
         self._answer({"type": "pong"}, ref)
