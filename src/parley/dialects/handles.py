@@ -17,7 +17,7 @@ from django.db.models.constants import OnConflict
 
 from parley.accounts.models import User
 from parley.dialects.models import Handle, MessageHandle, UserHandle
-from parley.kernel.database import in_transaction, rows, uuid_parameter, uuid_value
+from parley.kernel.database import among, in_transaction, rows, uuid_parameter, uuid_value
 from parley.messaging.models import Message
 
 LARGEST = 2**63 - 1
@@ -171,9 +171,9 @@ def _numbers(model: type[Handle], key: str, ids: Collection[UUID]) -> dict[UUID,
 def _read(model: type[Handle], key: str, ids: Collection[UUID]) -> dict[UUID, int]:
     if not ids:
         return {}
-    places = ", ".join(["%s"] * len(ids))
-    sql = f"SELECT {key}, number FROM {_table(model)} WHERE {key} IN ({places})"  # noqa: S608
-    return {uuid_value(one): number for one, number in rows(sql, [*ids])}
+    chosen, parameters = among(key, ids)
+    sql = f"SELECT {key}, number FROM {_table(model)} WHERE {chosen}"  # noqa: S608 - names of ours
+    return {uuid_value(one): number for one, number in rows(sql, parameters)}
 
 
 def _named(model: type[Handle], key: str, number: int) -> UUID | None:

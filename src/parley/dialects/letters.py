@@ -6,8 +6,9 @@ What every dialect does with them is here; each has only its own words for it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from parley.accounts import queries as accounts
@@ -37,8 +38,7 @@ class UnknownReceiver(Invalid):
     message = "No such user."
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """A message as mail. ``is_read`` is the receiver's state, as they or their receipt have it."""
 
     number: int
@@ -132,7 +132,7 @@ def read_letter(viewer: User, number: int) -> tuple[Letter, bool]:
     if letter.is_read or letter.receiver_id != viewer.user_id:
         return letter, False
     was_unread = operations.read_message(viewer=viewer, message_id=letter.message_id)
-    return replace(letter, is_read=True), was_unread
+    return letter._replace(is_read=True), was_unread
 
 
 def remove_letter(viewer: User, number: int) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Model, QuerySet, UUIDField
+from django.db.models import Model, QuerySet
 
 from parley.kernel.errors import Unavailable
 
@@ -18,7 +18,6 @@ M = TypeVar("M", bound=Model)
 P = ParamSpec("P")
 R = TypeVar("R")
 
-AS_UUID = UUIDField()
 ATTEMPTS = 3
 DEADLOCKS = {"40P01", "40001", 1213}
 TIMEOUTS = {"55P03", 1205, 3572}
@@ -91,7 +90,17 @@ def snapshot() -> Iterator[None]:
 
 def uuid_parameter(value: UUID) -> Any:
     """Return a UUID as this database's driver takes it in hand-written SQL."""
-    return AS_UUID.get_db_prep_value(value, connection)
+    return value if connection.features.has_native_uuid_field else value.hex
+
+
+def among(column: str, ids: Collection[UUID]) -> tuple[str, list[Any]]:
+    """Return the condition that a column holds one of these ids, and its parameters.
+
+    On PostgreSQL it is one parameter, however many they are: a statement that it can plan once.
+    """
+    if connection.vendor == "postgresql":
+        return f"{column} = ANY(%s)", [list(ids)]
+    return f"{column} IN ({', '.join(['%s'] * len(ids))})", [*ids]
 
 
 def uuid_value(value: Any) -> UUID:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from parley.accounts.models import User
-from parley.kernel.database import rows, uuid_value
+from parley.kernel.database import among, rows, uuid_value
 from parley.messaging.models import Flag, Message
 from parley.messaging.seen import SeenMessage
 from parley.messaging.sight import flags_of
@@ -24,20 +24,18 @@ SELECT o.conversation_id, o.user_id, o.read_seq
            (SELECT p.user_id FROM conversations_participant p
              WHERE p.conversation_id = c.conversation_id AND p.user_id <> %s
              ORDER BY p.joined_at, p.user_id LIMIT 1))
- WHERE c.conversation_id IN ({places})
+ WHERE {chosen}
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Addressee:
+class Addressee(NamedTuple):
     """Whom a message was for, and whether they have read it."""
 
     user_id: UUID
     read: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Other:
+class _Other(NamedTuple):
     user_id: UUID
     read_seq: int
 
@@ -72,8 +70,8 @@ def _first_others(viewer_id: UUID, conversation_ids: Collection[UUID]) -> dict[U
     """Return the longest-standing other participant; where all others left, one of those."""
     if not conversation_ids:
         return {}
-    sql = OTHERS_SQL.format(places=", ".join(["%s"] * len(conversation_ids)))
-    found = rows(sql, [viewer_id, viewer_id, *conversation_ids])
+    chosen, parameters = among("c.conversation_id", conversation_ids)
+    found = rows(OTHERS_SQL.format(chosen=chosen), [viewer_id, viewer_id, *parameters])
     return {uuid_value(where): _Other(uuid_value(who), read_seq) for where, who, read_seq in found}
 
 

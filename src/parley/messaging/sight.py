@@ -12,6 +12,7 @@ from parley.accounts.models import User
 from parley.conversations import queries as conversations
 from parley.conversations.models import Participant
 from parley.kernel.database import (
+    among,
     exactly,
     instant_value,
     rows,
@@ -83,7 +84,7 @@ SELECT m.message_id, m.conversation_id, m.sender_id, m.seq, m.revision, m.subjec
     ON p.user_id = %s AND p.conversation_id = m.conversation_id
   LEFT JOIN messaging_mark k
     ON k.user_id = p.user_id AND k.conversation_id = m.conversation_id AND k.seq = m.seq
- WHERE m.message_id IN ({places})
+ WHERE {chosen}
 """
 
 
@@ -91,8 +92,9 @@ def see_by_id(viewer_id: UUID, message_ids: Collection[UUID]) -> dict[UUID, Seen
     """Return many messages of the viewer's conversations as they see them, by one statement."""
     if not message_ids:
         return {}
-    sql = SEE_SQL.format(places=", ".join(["%s"] * len(message_ids)))
-    found = (_seen_row(viewer_id, row) for row in rows(sql, [viewer_id, *message_ids]))
+    chosen, parameters = among("m.message_id", message_ids)
+    sql = SEE_SQL.format(chosen=chosen)
+    found = (_seen_row(viewer_id, row) for row in rows(sql, [viewer_id, *parameters]))
     return {seen.message_id: seen for seen in found}
 
 
