@@ -266,6 +266,8 @@ def put(sql: str, values: list[str]) -> str:
 
 def play_sql(row: Row, seconds: int) -> Run:
     """Play the statements by themselves, each connection one after the other."""
+    from parley.kernel.async_database import OPTIONS
+
     parts = urlsplit(os.environ["DATABASE_URL"])
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script(row.kind))
@@ -273,7 +275,8 @@ def play_sql(row: Row, seconds: int) -> Run:
         command = ["pgbench", "-n", "-M", "prepared", "-f", file.name, "-T", str(seconds)]
         command += ["-c", str(row.clients), "-j", "1", "-h", parts.hostname or "", "-U"]
         command += [parts.username or "", "-p", str(parts.port or 5432), NAME]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        environment = os.environ | {"PGOPTIONS": OPTIONS}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     rate = float(re.findall(r"tps = ([0-9.]+)", done.stdout)[-1])
     latency = float(re.findall(r"latency average = ([0-9.]+)", done.stdout)[-1])
     return Run(rate, latency, latency)
