@@ -19,14 +19,30 @@ ROOT = Path(__file__).resolve().parents[3]
 class PytestRunner:
     """Django's test runner by pytest, in a process of its own, as the tests have own settings."""
 
-    def __init__(self, *, verbosity: int = 1, failfast: bool = False, **_options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        verbosity: int = 1,
+        failfast: bool = False,
+        test_name_patterns: Sequence[str] | None = None,
+        **_options: Any,
+    ) -> None:
         self.arguments = ["-x"] if failfast else []
+        if test_name_patterns:
+            self.arguments += ["-k", " or ".join(test_name_patterns)]
         if verbosity != 1:
             self.arguments.append("-q" if verbosity == 0 else f"-{'v' * (verbosity - 1)}")
 
     @classmethod
     def add_arguments(cls, parser: ArgumentParser) -> None:
         parser.add_argument("--failfast", action="store_true", help="Stop at the first failure.")
+        parser.add_argument(
+            "-k",
+            action="append",
+            dest="test_name_patterns",
+            metavar="WORDS",
+            help="Run only the tests that these words name; may be given several times.",
+        )
 
     def run_tests(self, test_labels: Sequence[str]) -> int:
         """Run the tests named (paths, or all of them), and return pytest's exit code.
