@@ -37,9 +37,12 @@ def find_conversations(conversation_ids: Collection[UUID]) -> dict[UUID, Convers
     return Conversation.objects.in_bulk(list(conversation_ids))
 
 
-def list_changed_since(gen: int, upto: int, *, most: int) -> dict[UUID, int]:
-    """Return the revisions of the conversations last changed after ``gen``, up to ``upto``."""
-    found = Conversation.objects.filter(gen__gt=gen, gen__lte=upto)
+def list_changed_since(gen: int, *, most: int) -> dict[UUID, int]:
+    """Return the revisions of the conversations that changed after ``gen``.
+
+    Also of those that changed again since: one that never rests must not wait until it does.
+    """
+    found = Conversation.objects.filter(gen__gt=gen)
     return dict(found.values_list("conversation_id", "revision")[:most])
 
 

@@ -387,12 +387,12 @@ def _place() -> Place:
 
 
 def _settle(told: int) -> tuple[Place, dict[UUID, int]]:
-    """Tick, and return the place of now, and what changed since ``told`` in settled generations."""
+    """Tick, and return the place of now, and what changed since ``told`` was settled."""
     fence.tick_if_unsettled()
     place = _place()
     settled = max(place.settled, told)
     place = replace(place, settled=settled)
-    return place, listening.list_changed_since(told, settled, most=MOST_SCANNED + 1)
+    return place, listening.list_changed_since(told, most=MOST_SCANNED + 1)
 
 
 def _own_frames(each: Event, user_id: UUID) -> list[Frame]:
