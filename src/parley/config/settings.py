@@ -240,9 +240,25 @@ REST_FRAMEWORK = {
 }
 DRF_STANDARDIZED_ERRORS = {"EXCEPTION_HANDLER_CLASS": "parley.http.refusals.Handler"}
 
+API_IN_SHORT = """\
+People write to one another, read, remove, and keep every device in step.
+
+**Who asks**: `Authorization: Bearer` with an access token (`/api/token/`), `Authorization: Token`
+with an opaque one (`/api/token/opaque/`), or the session cookie with a CSRF token
+(`/api/session/`).
+
+**Retries**: a message sent again with the same `client_id`, or header `Idempotency-Key`, is the
+first one.
+
+**Lists** are pages: follow `next` and `previous`.
+
+**Live**, besides what stands below: `GET /api/events/` streams what happens as server-sent events
+(`Last-Event-ID` or `?cursor=` first gives what was missed); a WebSocket at `/ws/` carries the same
+events, and frames to send, read and type. Cursors are those of `/api/sync/`.
+"""
 SPECTACULAR_SETTINGS = {
     "TITLE": "Parley",
-    "DESCRIPTION": "People write to one another, read, remove, and keep every device in step.",
+    "DESCRIPTION": API_IN_SHORT,
     "VERSION": __version__,
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
