@@ -11,26 +11,36 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, SmallIntegerField, When
 
 from parley.accounts.models import User
 from parley.conversations import queries as conversations
-from parley.conversations.models import Participant
+from parley.conversations.models import Conversation, Participant
 from parley.conversations.operations import ConversationNotFound
 from parley.kernel import ids
-from parley.kernel.database import exactly, instant_value, union_all, uuid_value
+from parley.kernel.database import (
+    exactly,
+    instant_value,
+    rows,
+    union_all,
+    uuid_parameter,
+    uuid_value,
+)
 from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
 from parley.messaging.models import Flag, Mark, Message, flagged
 from parley.messaging.seen import SeenMessage
-from parley.messaging.sight import not_removed, see, see_by_id, visible
+from parley.messaging.sight import first_hidden, not_removed, see, see_by_id, visible
 from parley.messaging.unread import counting_start, maybe_unread
 
 CHUNK = 60
 FIRST = 10
+# What stands for a conversation's id and first number while its query is written.
+NOWHERE = UUID(int=2**128 - 1)
+NEVER = 2**31 - 1
 # Of a participant and the conversation, what a walk looks at.
 NEEDED = (
     "user",
@@ -139,8 +149,8 @@ def _merge(found: QuerySet[Participant], wanted: Wanted, n: int) -> list[Edge]:
     for some in _by_activity(found, wanted):
         if len(best) == n and not wanted.backward and some[0].conversation.active_at < best[-1][0]:
             break
-        parts = _unread_parts(some, wanted, n) if wanted.unread_only else _parts(some, wanted, n)
-        new = [(instant_value(at), uuid_value(key)) for at, key in union_all(parts)]
+        parts = _unread_edges if wanted.unread_only else _edges
+        new = [(instant_value(at), uuid_value(key)) for at, key in parts(some, wanted, n)]
         past = {*best, *(edge for edge in new if wanted.is_past(edge))}
         best = sorted(past, reverse=not wanted.backward)[:n]
     return best
@@ -168,32 +178,48 @@ def _by_activity(found: QuerySet[Participant], wanted: Wanted) -> Iterator[list[
         chunk = list(ordered.filter(older)[:CHUNK])
 
 
-def _parts(some: Sequence[Participant], wanted: Wanted, n: int) -> list[EdgesOf]:
-    """Return the queries that find each conversation's ``n`` edges nearest to the position."""
+def _edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[tuple[Any, ...]]:
+    """Return each conversation's ``n`` edges nearest to the position, as the driver gives them.
+
+    Their queries differ in two parameters; to write the one once is most of what a page costs.
+    """
+    nobody = Participant(
+        user_id=wanted.viewer_id,
+        conversation=Conversation(conversation_id=NOWHERE, purged_seq=NEVER),
+        visible_after=NEVER,
+    )
+    sql, parameters = _part(nobody, wanted, n).query.sql_with_params()
+    statement = " UNION ALL ".join(
+        f"SELECT * FROM ({sql}) AS part{number}"  # noqa: S608 - Django's own SQL
+        for number in range(len(some))
+    )
+    nowhere = uuid_parameter(NOWHERE)
+    places = [{nowhere: mine.conversation_id, NEVER: first_hidden(mine)} for mine in some]
+    return rows(statement, [its.get(each, each) for its in places for each in parameters])
+
+
+def _part(mine: Participant, wanted: Wanted, n: int) -> EdgesOf:
     # In one conversation seq and sent_at rise together; each order has its index.
     sign = "" if wanted.backward else "-"
     order = (f"{sign}conversation_id", f"{sign}{'seq' if wanted.edge is None else 'sent_at'}")
-    return [
-        wanted.boxed(wanted.since(visible(mine)))
-        .order_by(*order)
-        .values_list("sent_at", "message_id")[: n + 1]
-        for mine in some
-    ]
+    found = wanted.boxed(wanted.since(visible(mine))).order_by(*order)
+    return found.values_list("sent_at", "message_id")[: n + 1]
 
 
-def _unread_parts(some: Sequence[Participant], wanted: Wanted, n: int) -> list[EdgesOf]:
-    """As ``_parts``; what is unread lies past E, or is kept: nothing looks at what was read."""
+def _unread_edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[tuple[Any, ...]]:
+    """As ``_edges``; what is unread lies past E, or is kept: nothing looks at what was read."""
     kept = _kept(some)
     order = ("conversation_id", "seq") if wanted.backward else ("-conversation_id", "-seq")
     found = [_newer(mine) for mine in some]
     found += [visible(mine).filter(seq__in=seqs) for mine, seqs in kept]
-    return [
+    parts = [
         wanted.boxed(wanted.since(unread))
         .filter(retracted_at=None)
         .order_by(*order)
         .values_list("sent_at", "message_id")[: n + 1]
         for unread in found
     ]
+    return union_all(parts)
 
 
 def _newer(mine: Participant) -> QuerySet[Message]:
