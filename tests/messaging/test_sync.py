@@ -443,6 +443,24 @@ class TestPages:
         assert came[:3] == ["2", "3!", "0!"]
         assert "other" in came
 
+    @pytest.mark.parametrize("place", [0, 1])
+    def test_end_with_what_was_settled_when_the_first_of_them_began(self, ada, ben, place):
+        """What changes meanwhile may come to stand before the place where the pass is."""
+        talks = [group(ben, ada) for _ in range(2)]
+        given, other = talks[place], talks[1 - place]
+        tick()
+        since = sync(viewer=ada).cursor
+        say(ben, given, "one")
+        say(ben, given, "two")
+        first = sync(viewer=ada, cursor=since, limit=1)
+        say(ben, other, "meanwhile")
+        tick()
+
+        found = [first, *pages(ada, first.cursor, 1)]
+        again = sync(viewer=ada, cursor=found[-1].cursor)
+
+        assert {b for p in (*found, again) for b in bodies(p)} == {"one", "two", "meanwhile"}
+
     @pytest.mark.parametrize(("limit", "held"), [(-1, 1), (0, 1), (1, 1), (10_000, 200)])
     def test_hold_between_one_and_two_hundred_messages(self, ada, ben, cursor, limit, held):
         talk = group(ben, ada)

@@ -114,17 +114,15 @@ class Client:
         fresh = Client(self.viewer)
         fresh.catch_up(limit=7)
         assert self.headers() == fresh.headers()
-        for conversation_id, copy in self.copies.items():
-            shown = copy.shown(self.viewer.user_id)
-            held = {m.message_id for m in shown}
-            history = [
-                m
-                for m in _history(self.viewer, conversation_id)
-                if m.seq >= copy.first or m.message_id in held
-            ]
-            assert shown == history
-            begun = fresh.copies[conversation_id].shown(self.viewer.user_id)
-            assert begun == [m for m in shown if m.seq >= fresh.copies[conversation_id].first]
+        for client in (self, fresh):
+            for conversation_id, copy in client.copies.items():
+                shown = copy.shown(self.viewer.user_id)
+                held = {m.message_id for m in shown}
+                assert shown == [
+                    m
+                    for m in _history(self.viewer, conversation_id)
+                    if m.seq >= copy.first or m.message_id in held
+                ]
 
 
 def _header(seen: SeenConversation) -> dict[str, Any]:

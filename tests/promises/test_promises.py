@@ -25,7 +25,7 @@ from django.db import connection
 from parley.conversations import fence
 from parley.conversations import operations as conversations
 from parley.conversations import queries as conversation_queries
-from parley.conversations.models import Conversation
+from parley.conversations.models import Conversation, Participant
 from parley.kernel.errors import Conflict, NotFound, Refusal
 from parley.messaging import operations, queries
 from parley.messaging.drafts import Draft
@@ -319,7 +319,7 @@ ACTIONS: dict[str, Callable[[Any, UUID, UUID], Any]] = {
 }
 # What asks for nothing by an id; the lists are empty to a stranger, as another test shows.
 OTHERS = {"count_messages", "count_unread", "count_unread_exactly", "list_conversations"}
-OTHERS |= {"list_messages", "newest", "recount_unread", "see", "send_many", "show"}
+OTHERS |= {"find_sent", "list_messages", "newest", "recount_unread", "see", "send_many", "show"}
 
 
 @pytest.fixture(params=["stranger", "left", "sent away"])
@@ -521,6 +521,30 @@ class TestPromise6ChangesCanAlwaysBeCaughtUp:
         for client in clients:
             client.catch_up(limit=2)
             client.check_against_a_fresh_one()
+
+    def test_with_what_my_other_devices_do_at_once(self, ada, ben):
+        talk = direct(ada, ben)
+        said = [say(ben, talk) for _ in range(16)]
+        client = Client(ada)
+        client.catch_up()
+
+        def star(device: int) -> None:
+            for message in said[device::4]:
+                operations.set_message_starred(
+                    viewer=ada, message_id=message.message_id, starred=True
+                )
+
+        def watch() -> None:
+            for _ in range(12):
+                client.catch_up(limit=3)
+
+        results = in_parallel([watch, *(lambda device=d: star(device) for d in range(4))])
+
+        assert results == [None] * 5
+        assert Participant.objects.get(user=ada).version == 16
+        client.catch_up()
+        client.check_against_a_fresh_one()
+        assert sum(m.starred for m in history(ada, talk)) == 16
 
     @staticmethod
     def changed_after(viewer, talk: UUID, revision: int) -> list[SeenMessage]:
