@@ -329,7 +329,8 @@ def play_http(row: Row, port: int, pid: int, seconds: int, folder: Path) -> Run:
     pairs = folder / ("hot" if row.kind == "hot" else "pair")
     environment = os.environ | {"BENCH_KIND": row.kind, "BENCH_PAIRS": str(pairs)}
     _wait_until_idle(port)
-    command = ["wrk", "-t1", f"-c{row.clients}", f"-d{seconds}s", "-s", "bench/load.lua"]
+    command = ["wrk", "-t1", f"-c{row.clients}", f"-d{seconds}s", "--timeout", "60s"]
+    command += ["-s", "bench/load.lua"]
     before = cpu_of(family(pid)), cpu_of(backends()), own_cpu()
     done = subprocess.run(
         [*command, f"http://127.0.0.1:{port}"],
@@ -481,6 +482,12 @@ def machine() -> dict[str, Any]:
     }
 
 
+def keep(facts: dict[str, Any], found: list[dict[str, Any]]) -> None:
+    """Keep the figures so far."""
+    kept = RESULTS / f"speed-{datetime.now(UTC):%Y-%m-%d}.json"
+    kept.write_text(json.dumps({"machine": facts, "rows": found}, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="little data, two short rounds")
@@ -511,10 +518,9 @@ def main() -> None:
                 runs = measure(row, chosen.rounds, chosen.seconds, ports, folder)
                 found.append(verdict(row, runs))
                 show(console, found[-1:])
+                if chosen.write:
+                    keep(facts, found)
         show(console, found)
-        if chosen.write:
-            kept = RESULTS / f"speed-{datetime.now(UTC):%Y-%m-%d}.json"
-            kept.write_text(json.dumps({"machine": facts, "rows": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
