@@ -1,4 +1,5 @@
 import asyncio
+import json
 
 import httpx
 import pytest
@@ -375,9 +376,11 @@ class TestEnd:
                 with pytest.raises(websockets.InvalidStatus) as refused:
                     async with live(server, headers):
                         pass
-                return refused.value.response.status_code
+                return refused.value.response
             finally:
                 for socket in sockets:
                     await socket.close()
 
-        assert asyncio.run(scene()) == 429
+        refused = asyncio.run(scene())
+        assert refused.status_code == 429
+        assert json.loads(refused.body)["errors"][0]["code"] == "throttled"

@@ -30,3 +30,9 @@ class TestStart:
 
     def test_is_read_and_not_written(self, client):
         assert client.post("/", headers={"Accept": "text/html"}).status_code == 405
+
+    def test_has_an_icon_for_pages_that_name_none(self, client):
+        asked = client.get("/favicon.ico")
+
+        assert asked.status_code == 302
+        assert client.get(asked.headers["Location"]).headers["Content-Type"] == "image/svg+xml"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from parley.api.root import SignInView, SignOutView, SwaggerView
 from parley.config.front import front
@@ -16,6 +18,8 @@ SIGNING_IN = [
 
 urlpatterns = [
     path("", front, name="start"),
+    # Browsers ask for it on pages that name no icon, such as the admin site's and plain JSON.
+    path("favicon.ico", RedirectView.as_view(url=static("web/icon.svg"))),
     path("api/", include("parley.api.urls")),
     # REST framework's pages look for these names.
     path("api-auth/", include((SIGNING_IN, "rest_framework"))),

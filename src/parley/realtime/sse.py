@@ -34,7 +34,7 @@ async def serve(
         stream = Stream(hub, application, scope, proved)
         await stream.begin()
     except TooManyConnections:
-        await _answer(send, 429, b'{"detail":"too many live connections"}')
+        await _answer(send, 429, content_of(tickets.CROWDED, scope["path"]))
         return
     except Refusal as refusal:
         answer = as_api_exception(refusal)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from django.utils import timezone
-from rest_framework.exceptions import NotAuthenticated
+from rest_framework.exceptions import NotAuthenticated, Throttled
 
 from parley.accounts import operations, queries
 from parley.accounts.credentials import Credential, Proof
 from parley.http.authentication import Proved, TokenNotValid
 from parley.http.handshakes import live_session
+
+CROWDED = Throttled(detail="You have too many live connections.")
 
 
 class NotSignedIn(NotAuthenticated):

@@ -59,7 +59,7 @@ async def serve(
     try:
         hub.join(socket.connection)
     except TooManyConnections:
-        await _refuse(send, 429, b'{"detail":"too many live connections"}')
+        await _refuse(send, 429, content_of(tickets.CROWDED, scope["path"]))
         return
     try:
         await socket.run(receive)
@@ -134,7 +134,7 @@ class Socket:
             for task in tasks:
                 task.cancel()
             for ended in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(ended, Exception):
+                if isinstance(ended, Exception) and not isinstance(ended, OSError):  # a cut line
                     log.error("a live connection failed", exc_info=ended)
                     self.connection.close(Close.FAILED)
         if self.connection.close_code is not None:
