@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from parley.http.authentication import INNER, Proved
 
 Application = Callable[..., Awaitable[None]]
+_running: set[asyncio.Future[None]] = set()
 
 
 async def call(
@@ -68,5 +69,9 @@ async def call(
         else:
             answer["body"] += message.get("body", b"")
 
-    await application(scope, receive, send)
+    # A client that goes does not stop what it asked for halfway: that would leave files open.
+    running = asyncio.ensure_future(application(scope, receive, send))
+    _running.add(running)
+    running.add_done_callback(_running.discard)
+    await asyncio.shield(running)
     return answer["status"], json.loads(answer["body"] or b"{}")
