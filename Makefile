@@ -5,6 +5,7 @@
 # make format  put the code in the form that `make check` wants
 # make bench   how fast it is, beside the database and plain views (QUICK=1: less of it)
 # make bench-cost  whether a request costs more where there is more (in the database of DATABASE_URL)
+# make bench-dialects  each dialect beside the plain design of its original, on SQLite and PostgreSQL
 # make docs    write the reference pages that are generated from the code
 # make lock    renew the pinned requirements
 
@@ -16,7 +17,7 @@ VENV := $(PYTHON) tools/venv.py $(if $(filter-out file,$(origin PYTHON)),--this-
 RUN := .venv/bin/python
 DEVELOPMENT := requirements-dev.txt
 
-.PHONY: serve demo test check format bench bench-cost docs lock python
+.PHONY: serve demo test check format bench bench-cost bench-dialects docs lock python
 
 serve: python
 	@$(VENV)
@@ -46,6 +47,10 @@ bench: python
 bench-cost: python
 	@$(VENV)
 	@exec $(RUN) bench/cost.py --write
+
+bench-dialects: python
+	@$(VENV) $(DEVELOPMENT)
+	@exec $(RUN) bench/dialects.py --write
 
 docs: python
 	@$(VENV)
