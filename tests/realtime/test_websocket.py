@@ -10,6 +10,7 @@ from parley.conversations import operations as conversations
 from parley.conversations.events import happened
 from parley.messaging import operations
 from parley.messaging.models import Message
+from parley.realtime import hub
 from tests.realtime.conftest import heard, in_thread, live, put, quiet
 from tests.talk import direct, group, say
 
@@ -310,6 +311,11 @@ class TestFrames:
         assert asyncio.run(scene()) == [1, 2, 3]
 
 
+@pytest.fixture
+def quick_recheck(monkeypatch):
+    monkeypatch.setattr(hub, "RECHECK_S", 0.2)
+
+
 class TestPresence:
     def test_is_for_those_who_share_a_conversation_and_watch(
         self, server, bearer, ada, ben, mallory
@@ -327,6 +333,22 @@ class TestPresence:
                     await put(bens, type="presence", state="away")
                     assert (await heard(adas, "presence"))["state"] == "away"
                 assert await quiet(others, "presence")
+
+        asyncio.run(scene())
+
+    def test_ends_for_who_shares_nothing_any_more(
+        self, quick_recheck, server, bearer, ada, ben, cyd
+    ):
+        talk = group(ada, ben, cyd)
+
+        async def scene():
+            async with live(server, bearer(cyd)) as cyds:
+                await put(cyds, type="watch", users=[str(ben.user_id)])
+                assert (await heard(cyds, "presence"))["state"] == "offline"
+                await in_thread(conversations.leave, viewer=cyd, conversation_id=talk)
+                await asyncio.sleep(0.8)
+                async with live(server, bearer(ben)):
+                    assert await quiet(cyds, "presence")
 
         asyncio.run(scene())
 

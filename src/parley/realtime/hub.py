@@ -24,6 +24,7 @@ from django.utils import timezone
 
 from parley.accounts.models import User
 from parley.conversations import epochs, fence
+from parley.conversations.acquaintance import sharing_with
 from parley.conversations.events import Event, Type, happened
 from parley.http import wire
 from parley.messaging import listening, queries
@@ -42,6 +43,7 @@ T = TypeVar("T")
 
 TICK_S = 1.0
 CHECK_S = 3.0  # how often credentials are asked for; revocation is promised within 5 s
+RECHECK_S = 300.0  # how often it is asked whom a watcher may still watch
 HEARTBEAT_S = 25
 TYPING = timedelta(seconds=6)  # it ends by itself
 LEAVING_S = 3.0  # how long clients have to take what waits, when the server ends
@@ -84,7 +86,7 @@ class Hub:
         await self._note_place()
         happened.join(self.hear_here)
         await self._broker.start(self.hear)
-        for work in (self._deliver, self._tick, self._check):
+        for work in (self._deliver, self._tick, self._check, self._recheck):
             self._tasks.append(asyncio.create_task(_for_ever(work)))
 
     async def send_away(self) -> None:
@@ -358,6 +360,14 @@ class Hub:
         for connection in list(self._everyone()):
             if connection.credential not in valid:
                 connection.close(Close.NOT_SIGNED_IN)
+
+    async def _recheck(self) -> None:
+        """Stop telling of people with whom a watcher shares no conversation any more."""
+        await asyncio.sleep(RECHECK_S)
+        for connection in list(self._everyone()):
+            if connection.watched:
+                shared = await self.ask(sharing_with, connection.user_id, set(connection.watched))
+                self.presence.keep(connection, frozenset(shared))
 
     # --- cursors
 

@@ -69,9 +69,12 @@ class Presence:
         self._states[user_id] = state
         if state == "offline":
             self._states.pop(user_id)
+        self._seen_at.pop(user_id, None)  # to the end: the oldest are forgotten first
         self._seen_at[user_id] = timezone.now()
         while len(self._seen_at) > MOST_REMEMBERED:
-            self._seen_at.pop(next(iter(self._seen_at)))
+            oldest = next(iter(self._seen_at))
+            self._seen_at.pop(oldest)
+            self._states.pop(oldest, None)
         for connection in list(self._watchers.get(user_id, ())):
             connection.offer(self._frame(user_id))
 
@@ -84,11 +87,15 @@ class Presence:
             connection.offer(self._frame(user_id))
 
     def unwatch(self, connection: Connection) -> None:
-        for user_id in connection.watched:
+        self.keep(connection, frozenset())
+
+    def keep(self, connection: Connection, user_ids: frozenset[UUID]) -> None:
+        """Have a connection told of these of the people it watches, and of nobody else."""
+        for user_id in connection.watched - user_ids:
             self._watchers[user_id].discard(connection)
             if not self._watchers[user_id]:
                 self._watchers.pop(user_id, None)
-        connection.watched = frozenset()
+        connection.watched &= user_ids
 
     def _frame(self, user_id: UUID) -> Frame:
         content = {
