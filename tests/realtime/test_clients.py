@@ -160,6 +160,8 @@ class TestClients:
                 for n, (who, kind) in enumerate((w, k) for w in people for k in kinds)
             ]
             runs = [asyncio.create_task(client.run(until)) for _, client in clients]
+            while not all(client.cursor for _, client in clients):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)  # what is before a first cursor is for a first sync
             loop = asyncio.get_running_loop()
             end = loop.time() + SECONDS
             while loop.time() < end:
