@@ -22,6 +22,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+# All tables are made at once: those that others refer to must be there.
+MIGRATION_MODULES = dict.fromkeys(("auth", "contenttypes", "sessions", "authtoken"))
 AUTH_USER_MODEL = "originals.Person"
 PASSWORD_HASHERS = ["originals.hashers.TwiceSHA256"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
