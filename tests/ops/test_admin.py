@@ -370,8 +370,8 @@ class TestLists:
         [
             ("accounts_user", 4),
             ("conversations_conversation", 6),
-            ("messaging_message", 4),
-            ("accounts_auditentry", 4),
+            ("messaging_message", 5),
+            ("accounts_auditentry", 5),
         ],
     )
     def test_cost_as_many_queries_for_few_and_many(

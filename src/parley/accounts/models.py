@@ -118,6 +118,8 @@ class User(AbstractBaseUser, PermissionsMixin):  # type: ignore[django-manager-m
             models.Index(fields=["by_username", "user_id"], name="user_by_username"),
             models.Index(fields=["by_full_name", "user_id"], name="user_by_full_name"),
             models.Index(fields=["by_last_name", "user_id"], name="user_by_last_name"),
+            # Who is an admin: asked before one of them goes, and listed for them.
+            models.Index(fields=["role", "username_key"], name="user_by_role"),
         ]
 
     def __str__(self) -> str:
@@ -243,6 +245,11 @@ class AuditEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "audit entries"
+        indexes = [
+            # What was done to one thing, and by whom.
+            models.Index(fields=["target_id", "at"], name="audit_by_target"),
+            models.Index(fields=["actor", "at"], name="audit_by_actor"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.action} {self.target_kind} {self.target_id}"

@@ -160,8 +160,7 @@ class ConversationAdmin(ReadOnlyAdmin[Conversation]):
             **exactly("conversation_id", conversation.conversation_id),
             seq__lt=min(last, conversation.last_seq + 1),
         )
-        ordered = found.select_related("sender").order_by("-conversation_id", "-seq")
-        return list(ordered[: PAGE + 1])
+        return list(found.order_by("-conversation_id", "-seq")[: PAGE + 1])
 
     def _note(
         self, request: HttpRequest, conversation: Conversation, shown: Sequence[Message]

@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from parley.accounts import queries as accounts
 from parley.accounts.operations import record
 from parley.kernel import ids
+from parley.kernel.database import exactly
 from parley.kernel.errors import Refusal
 from parley.messaging.models import Message
 from parley.messaging.operations import retract_message
@@ -30,7 +31,7 @@ BY_SENDER = ("-sender_id", "-sent_at", "-message_id")
 
 class MessageAdmin(ReadOnlyAdmin[Message]):
     list_display = ("sent_at", "from_", "where", "seq", "state")
-    list_select_related = ("sender",)
+    read_with = ("sender",)
     search_help_text = (
         "A message_id, a conversation_id, or whose: a username, an e-mail address or a user_id."
     )
@@ -75,15 +76,15 @@ class MessageAdmin(ReadOnlyAdmin[Message]):
         account = accounts.find_account(login=term)
         if account is None:
             return Search(BY_TIME, finds_nothing=True)
-        return Search(BY_SENDER, {"sender_id": account.user_id})
+        return Search(BY_SENDER, exactly("sender_id", account.user_id))
 
     def _search_id(self, named: UUID) -> Search:
         """Ids are of one kind only; each look-up is one seek."""
         found = self.model._default_manager  # noqa: SLF001 - Django's own name for it
         if found.filter(conversation_id=named).exists():
-            return Search(BY_SEQ, {"conversation_id": named})
+            return Search(BY_SEQ, exactly("conversation_id", named))
         if found.filter(sender_id=named).exists():
-            return Search(BY_SENDER, {"sender_id": named})
+            return Search(BY_SENDER, exactly("sender_id", named))
         return Search(BY_TIME, {"message_id": named})
 
     def render_change_form(

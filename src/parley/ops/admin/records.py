@@ -24,7 +24,7 @@ NEWEST = ("-at", "-entry_id")
 
 class AuditEntryAdmin(ReadOnlyAdmin[AuditEntry]):
     list_display = ("at", "by", "action", "target", "told")
-    list_select_related = ("actor",)
+    read_with = ("actor",)
     search_help_text = (
         "Who did it (a username or an e-mail address), or the id of what it was done to."
     )
