@@ -133,12 +133,11 @@ def _prepare_django(url: str) -> None:
 
 
 def _fill(*, quick: bool) -> None:
+    import ground
     from django.core.management import call_command
 
-    import data
-
     call_command("migrate", verbosity=0)
-    data.make(data.Size(200, 800, 40_000) if quick else data.Size(2_000, 8_000, 400_000))
+    ground.make(ground.Size(200, 800, 40_000) if quick else ground.Size(2_000, 8_000, 400_000))
 
 
 def write_pairs(folder: Path) -> None:
@@ -215,12 +214,13 @@ BODY = "'The quick brown fox jumps over the lazy dog, again and again.'"
 
 def script(kind: str) -> str:
     """Return what pgbench is to play: the statements that the product plays, with these values."""
-    import data
+    import ground
+
     from parley.conversations import fence
     from parley.messaging import express
     from parley.messaging.operations import messages_sent, one_trip
 
-    first = f"\\set n random(1, {data.MEMBERS if kind == 'hot' else PAIRS})\n"
+    first = f"\\set n random(1, {ground.MEMBERS if kind == 'hot' else PAIRS})\n"
     if kind in {"send", "hot"}:
         who, where = WHO, WHERE
         if kind == "hot":
