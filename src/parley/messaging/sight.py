@@ -75,15 +75,17 @@ def _see(message: Message, viewer_id: UUID, flags: int, watermark: int) -> SeenM
     )
 
 
+# The outer joins hold the order: from the messages chosen to the viewer's row. Without statistics
+# SQLite would else begin with the viewer's conversations, and read the whole of each.
 SEE_SQL = """
 SELECT m.message_id, m.conversation_id, m.sender_id, m.seq, m.revision, m.subject, m.message_body,
        m.sent_at, m.client_id, m.reply_to, m.edited_at, m.retracted_at,
        COALESCE(k.flags, 0), p.watermark
   FROM messaging_message m
-  JOIN conversations_participant p
+  LEFT JOIN conversations_participant p
     ON p.user_id = %s AND p.conversation_id = m.conversation_id
   LEFT JOIN messaging_mark k
-    ON k.user_id = p.user_id AND k.conversation_id = m.conversation_id AND k.seq = m.seq
+    ON k.user_id = %s AND k.conversation_id = m.conversation_id AND k.seq = m.seq
  WHERE {chosen}
 """
 
@@ -94,7 +96,8 @@ def see_by_id(viewer_id: UUID, message_ids: Collection[UUID]) -> dict[UUID, Seen
         return {}
     chosen, parameters = among("m.message_id", message_ids)
     sql = SEE_SQL.format(chosen=chosen)
-    found = (_seen_row(viewer_id, row) for row in rows(sql, [viewer_id, *parameters]))
+    read = rows(sql, [viewer_id, viewer_id, *parameters])
+    found = (_seen_row(viewer_id, row) for row in read if row[-1] is not None)
     return {seen.message_id: seen for seen in found}
 
 
