@@ -25,7 +25,7 @@ def long_talk(owner: User, *others: User, messages: int, members: int = 0) -> UU
     conversation = Conversation.objects.get(conversation_id=talk)
     _join(conversation, crowd)
     _say(conversation, [owner, *others], messages)
-    _mark(conversation, others, messages)
+    _mark(conversation, [owner, *others], messages)
     analyze()
     return talk
 
@@ -69,11 +69,11 @@ def _say(conversation: Conversation, speakers: list[User], messages: int) -> Non
     conversation.save()
 
 
-def _mark(conversation: Conversation, people: tuple[User, ...], messages: int) -> None:
-    """Everyone has once done something to every tenth message, and has read nearly all."""
+def _mark(conversation: Conversation, people: list[User], messages: int) -> None:
+    """Everyone has once done something to every fifth message, and has read nearly all."""
     where = Participant.objects.filter(conversation=conversation)
     where.update(watermark=messages - 5, read_seq=messages - 5, delivered_seq=messages - 5)
-    marked = Message.objects.filter(conversation=conversation, seq__in=range(10, messages - 9, 10))
+    marked = Message.objects.filter(conversation=conversation, seq__in=range(5, messages - 9, 5))
     for person in people:
         rows = [
             Mark(
@@ -81,10 +81,10 @@ def _mark(conversation: Conversation, people: tuple[User, ...], messages: int) -
                 conversation=conversation,
                 seq=message.seq,
                 message_id=message.message_id,
-                flags=(0, Flag.STARRED, Flag.REMOVED)[message.seq // 10 % 3],
+                flags=(0, Flag.STARRED, Flag.REMOVED)[message.seq // 5 % 3],
                 version=version,
                 gen=conversation.gen,
-                starred_sent_at=message.sent_at if message.seq // 10 % 3 == 1 else None,
+                starred_sent_at=message.sent_at if message.seq // 5 % 3 == 1 else None,
             )
             for version, message in enumerate(marked, start=1)
         ]
