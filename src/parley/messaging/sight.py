@@ -57,6 +57,15 @@ def see(
 
 
 def _see(message: Message, viewer_id: UUID, flags: int, watermark: int) -> SeenMessage:
+    return seen_as(
+        message,
+        read=is_read(message.seq, flags, watermark) or message.sender_id == viewer_id,
+        starred=bool(flags & Flag.STARRED),
+    )
+
+
+def seen_as(message: Message, *, read: bool, starred: bool) -> SeenMessage:
+    """Return a message as those see it to whom it is read and starred, or not."""
     return SeenMessage(
         message_id=message.message_id,
         conversation_id=message.conversation_id,
@@ -70,8 +79,8 @@ def _see(message: Message, viewer_id: UUID, flags: int, watermark: int) -> SeenM
         reply_to=message.reply_to,
         edited_at=message.edited_at,
         retracted_at=message.retracted_at,
-        read=is_read(message.seq, flags, watermark) or message.sender_id == viewer_id,
-        starred=bool(flags & Flag.STARRED),
+        read=read,
+        starred=starred,
     )
 
 

@@ -25,8 +25,7 @@ from parley.kernel.errors import NotFound
 from parley.messaging import listening, queries
 from parley.messaging.listening import Listener
 from parley.messaging.models import Flag, Message
-from parley.messaging.seen import SeenMessage
-from parley.messaging.sight import is_read
+from parley.messaging.sight import is_read, seen_as
 from parley.realtime.frames import Frame, event
 
 MOST_MESSAGES = 200  # of one conversation at once; who missed more syncs
@@ -226,7 +225,7 @@ class _Telling:
             variants.setdefault(variant, []).append(user_id)
         for (read, starred, contact), to in variants.items():
             shown = sender if contact else sender.without_contact()
-            seen = _seen(message, read=read, starred=starred)
+            seen = seen_as(message, read=read, starred=starred)
             self._tell_change(
                 self._type_of(message),
                 message.retracted_at or message.edited_at or message.sent_at,
@@ -329,22 +328,3 @@ def show_message(user_id: UUID, message_id: UUID) -> dict[str, Any] | None:
         return None
     people = accounts.people(viewer=viewer, user_ids=[seen.sender_id])
     return {"message": wire.message(seen, wire.People.of(people))}
-
-
-def _seen(message: Message, *, read: bool, starred: bool) -> SeenMessage:
-    return SeenMessage(
-        message_id=message.message_id,
-        conversation_id=message.conversation_id,
-        sender_id=message.sender_id,
-        seq=message.seq,
-        revision=message.revision,
-        subject=message.subject,
-        message_body=message.message_body,
-        sent_at=message.sent_at,
-        client_id=message.client_id,
-        reply_to=message.reply_to,
-        edited_at=message.edited_at,
-        retracted_at=message.retracted_at,
-        read=read,
-        starred=starred,
-    )
