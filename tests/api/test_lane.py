@@ -392,6 +392,7 @@ class TestReading:
             "?changed_after=0&limit=5",
             "?changed_after=12",
             "?users=map",
+            "?users=map&limit=2",
         ],
     )
     def test_a_history_is_alike(self, site, ada, talk, query):

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db import connection
+from psycopg.types.string import TextLoader
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from parley.kernel.database import ATTEMPTS
@@ -26,6 +27,7 @@ OPTIONS = " ".join(
     f"-c {name}"
     for name in (
         "TimeZone=UTC",
+        "DateStyle=ISO",
         "plan_cache_mode=force_generic_plan",
         "enable_seqscan=off",
         "enable_bitmapscan=off",
@@ -47,33 +49,41 @@ class AsyncDatabase:
             timeout=PATIENCE_S,
             open=False,
             check=None,
+            configure=_configure,
         )
         # The pool alone would let a newcomer overtake one that it has just woken.
         self._turns = asyncio.Semaphore(connections)
 
-    async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+    async def rows(
+        self, sql: str, parameters: Sequence[Any] = (), *, as_text: bool = False
+    ) -> Rows:
         """Return all rows of a statement that reads; after a lost connection ask again.
 
         :raises psycopg.Error: the database refuses it, or does not answer.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await self.once(sql, parameters)
+                return await self.once(sql, parameters, as_text=as_text)
             except psycopg.OperationalError:
                 if attempt == ATTEMPTS:
                     raise
                 await self.renew()
         raise AssertionError("unreachable")
 
-    async def once(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+    async def once(
+        self, sql: str, parameters: Sequence[Any] = (), *, as_text: bool = False
+    ) -> Rows:
         """Return all rows of a statement that is not to be repeated by itself.
+
+        With ``as_text`` UUIDs and instants are the text that PostgreSQL writes: what is only passed
+        on need not be made a value first.
 
         :raises psycopg.Error: as above; whether it was committed may then be unknown.
         """
         async with self._turns:
             lent = await self._lend()
             try:
-                cursor = await lent.execute(sql, parameters, binary=True)
+                cursor = await lent.execute(sql, parameters, binary=not as_text)
                 return await cursor.fetchall()
             finally:
                 await self._pool.putconn(lent)
@@ -92,6 +102,12 @@ class AsyncDatabase:
             return await self._pool.getconn()
         except (PoolTimeout, PoolClosed) as error:
             raise psycopg.OperationalError("the database does not answer") from error
+
+
+async def _configure(connected: psycopg.AsyncConnection[Any]) -> None:
+    """Have text stay text; statements whose rows come in binary form give values as ever."""
+    for name in ("uuid", "timestamptz"):
+        connected.adapters.register_loader(name, TextLoader)
 
 
 def _parameters() -> dict[str, Any]:

@@ -1,36 +1,32 @@
 """The hot questions of ``queries``, asked from an event loop, in PostgreSQL's own SQL.
 
-They answer what ``queries`` answers, in the same values; a test compares them. People come with the
-answer, as everyone may see them: whoever shows them hides what is not for the viewer.
+They find what ``queries`` finds. Lists come as rows in which UUIDs and instants are text, for those
+who only write them out again; people come with them, as everyone may see them: whoever shows them
+hides what is not for the viewer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import psycopg
 
-from parley.accounts.express import PERSON, read_person
-from parley.accounts.people import COLUMNS, Person
+from parley.accounts.express import PERSON
+from parley.accounts.people import COLUMNS
 from parley.conversations.events import Event, Type, tell_committed
 from parley.conversations.operations import ConversationNotFound
 from parley.conversations.queries import MOST_NESTED
-from parley.conversations.seen import Me, SeenParticipant
-from parley.kernel.async_database import rows
+from parley.kernel.async_database import database, rows
 from parley.kernel.errors import Unavailable
 from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
 from parley.messaging.cursors import MOST_KNOWN, Cursor, Known
 from parley.messaging.models import Flag
 from parley.messaging.operations.reading import FURTHEST
-from parley.messaging.seen import News, ReadState, SeenConversation, SeenMessage, UnreadTotal
-from parley.messaging.sight import is_read
+from parley.messaging.seen import News, ReadState, UnreadTotal
 from parley.messaging.unread import CAP, CHUNK, KEPT_FLAGS, LIST_CAP, SCAN, UNREAD_FLAGS
-
-T = TypeVar("T")
 
 NONCE = (
     "(SELECT e.nonce FROM conversations_epoch e WHERE e.from_generation <= {}"
@@ -38,70 +34,38 @@ NONCE = (
 )
 LAST = 2**63 - 1
 
-People = dict[UUID, Person]
-
-
-@dataclass(frozen=True, slots=True)
-class Found(Generic[T]):
-    """What was asked for, and the people in it."""
-
-    value: T
-    people: People
-
+Row = tuple[Any, ...]
 
 # --- messages -------------------------------------------------------------------------------------
 
-MESSAGE = (
-    "m.message_id, m.conversation_id, m.sender_id, m.seq, m.revision, m.subject, m.message_body,"
-    " m.sent_at, m.client_id, m.reply_to, m.edited_at, m.retracted_at"
+SAID = (
+    *("message_id", "conversation_id", "sender_id", "seq", "revision", "subject", "message_body"),
+    *("sent_at", "client_id", "reply_to", "edited_at", "retracted_at"),
 )
-WIDTH = 12
+MESSAGE = ", ".join(f"m.{column}" for column in SAID)
+WIDTH = len(SAID)
+SENDER, SEQ, REVISION = map(SAID.index, ("sender_id", "seq", "revision"))
 PERSON_WIDTH = len(COLUMNS)
 NOT_REMOVED = f"COALESCE(k.flags, 0) & {Flag.REMOVED:d} = 0"
 
-
-def _message(viewer_id: UUID, row: Sequence[Any], flags: int | None, watermark: int) -> SeenMessage:
-    """Return the message of a row that begins with ``MESSAGE``, as the viewer sees it."""
-    (message_id, conversation_id, sender_id, seq, revision, subject, body, sent_at) = row[:8]
-    (client_id, reply_to, edited_at, retracted_at) = row[8:WIDTH]
-    marked = flags or 0
-    return SeenMessage(
-        message_id,
-        conversation_id,
-        sender_id,
-        seq,
-        revision,
-        subject,
-        body,
-        sent_at,
-        client_id,
-        reply_to,
-        edited_at,
-        retracted_at,
-        read=sender_id == viewer_id or is_read(seq, marked, watermark),
-        starred=bool(marked & Flag.STARRED),
-    )
-
-
+# A row is a message, its flags, the viewer's watermark, and at its first message each sender.
 HISTORY = """
-SELECT {message}, k.flags, mine.watermark, {person}
-  FROM (SELECT p.watermark, GREATEST(p.visible_after, c.purged_seq) AS hidden
-          FROM conversations_participant p
-          JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
-         WHERE p.user_id = %s AND p.conversation_id = %s AND p.left_at IS NULL) AS mine
-  LEFT JOIN LATERAL (
-       SELECT m.* FROM messaging_message m
-        WHERE m.conversation_id = %s AND m.seq > mine.hidden
-          AND m.{name} > %s AND m.{name} < %s
-          AND NOT EXISTS (
-              SELECT FROM messaging_mark k
-               WHERE k.user_id = %s AND k.conversation_id = m.conversation_id AND k.seq = m.seq
-                 AND k.flags & {removed} <> 0)
-        ORDER BY m.{name} {order} LIMIT %s) AS m ON true
-  LEFT JOIN messaging_mark k
-    ON k.user_id = %s AND k.conversation_id = m.conversation_id AND k.seq = m.seq
-  LEFT JOIN accounts_user u ON u.user_id = m.sender_id
- ORDER BY m.{name} {order}
+SELECT page.*, {person}
+  FROM (SELECT {message}, m.flags, mine.watermark,
+               row_number() OVER (PARTITION BY m.sender_id ORDER BY m.{name} {order}) AS nth
+          FROM (SELECT p.watermark, GREATEST(p.visible_after, c.purged_seq) AS hidden
+                  FROM conversations_participant p
+                  JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
+                 WHERE p.user_id = %s AND p.conversation_id = %s AND p.left_at IS NULL) AS mine
+          LEFT JOIN LATERAL (
+               SELECT m.*, k.flags FROM messaging_message m
+                 LEFT JOIN messaging_mark k
+                   ON k.user_id = %s AND k.conversation_id = m.conversation_id AND k.seq = m.seq
+                WHERE m.conversation_id = %s AND m.seq > mine.hidden
+                  AND m.{name} > %s AND m.{name} < %s AND {not_removed}
+                ORDER BY m.{name} {order} LIMIT %s) AS m ON true) AS page
+  LEFT JOIN accounts_user u ON u.user_id = CASE WHEN page.nth = 1 THEN page.sender_id END
+ ORDER BY page.{name} {order}
 """
 HISTORIES = {
     (name, up): HISTORY.format(
@@ -109,7 +73,7 @@ HISTORIES = {
         person=PERSON,
         name=name,
         order="ASC" if up else "DESC",
-        removed=int(Flag.REMOVED),
+        not_removed=NOT_REMOVED,
     )
     for name in ("seq", "revision")
     for up in (False, True)
@@ -125,8 +89,8 @@ async def list_history(
     changed_after: int | None = None,
     position: Position | None = None,
     size: int,
-) -> Found[Page[SeenMessage]]:
-    """Return one page of a conversation, as ``queries.list_history`` does.
+) -> tuple[Page[Row], list[Row]]:
+    """Return one page of a conversation, as ``queries.list_history`` does, and its senders.
 
     :raises ConversationNotFound: the viewer is not in it.
     """
@@ -139,29 +103,21 @@ async def list_history(
         up = rising != position.backward
         edge = int(position.key[0])
         bounds = [max(bounds[0], edge), bounds[1]] if up else [bounds[0], min(bounds[1], edge)]
-    asked = [viewer_id, conversation_id, conversation_id, *bounds, viewer_id, size + 1, viewer_id]
-    found = await rows(HISTORIES[name, up], asked)
+    asked = [viewer_id, conversation_id, viewer_id, conversation_id, *bounds, size + 1]
+    found = await database().rows(HISTORIES[name, up], asked, as_text=True)
     if not found:
         raise ConversationNotFound
-    spoken = [row for row in found if row[0] is not None]
-    people = _people(row[WIDTH + 2 :] for row in spoken)
-    seen = [_message(viewer_id, row, row[WIDTH], row[WIDTH + 1]) for row in spoken]
-    page = Page.cut(seen, size=size, position=position, key=_seq if name == "seq" else _revision)
-    return Found(page, people)
+    said = [row for row in found if row[0] is not None]
+    page = Page.cut(said, size=size, position=position, key=_seq if name == "seq" else _revision)
+    return page, [row[-PERSON_WIDTH:] for row in said[:size]]
 
 
-def _seq(message: SeenMessage) -> tuple[int]:
-    return (message.seq,)
+def _seq(row: Row) -> tuple[int]:
+    return (row[SEQ],)
 
 
-def _revision(message: SeenMessage) -> tuple[int]:
-    return (message.revision,)
-
-
-def _people(found: Iterable[Sequence[Any]]) -> People:
-    """Return the people of rows that begin with ``PERSON``, each once."""
-    unique = {row[0]: row for row in found}
-    return {user_id: read_person(row) for user_id, row in unique.items()}
+def _revision(row: Row) -> tuple[int]:
+    return (row[REVISION],)
 
 
 # --- the inbox ------------------------------------------------------------------------------------
@@ -196,7 +152,7 @@ WITH page AS MATERIALIZED (
        AND (c.active_gen, c.active_at, c.conversation_id) {word} (%s, %s, %s)
      ORDER BY c.active_gen {order}, c.active_at {order}, c.conversation_id {order}
      LIMIT %s)
-SELECT page.*, {message}, m.flags, {person}
+SELECT page.*, {message}, m.flags, page.watermark, {person}
   FROM page
   LEFT JOIN LATERAL (
        SELECT m.*, k.flags FROM messaging_message m
@@ -243,27 +199,17 @@ NEWEST_EDGE = (LAST, from_micros(2**57), UUID(int=2**128 - 1))
 
 
 async def list_conversations(
-    *, viewer_id: UUID, messages: int, position: Position | None, size: int
-) -> Found[Page[SeenConversation]]:
-    """Return one page of the viewer's inbox, each with its newest message if ``messages`` is 1."""
+    *, viewer_id: UUID, position: Position | None, size: int
+) -> tuple[Page[Row], list[Row]]:
+    """Return one page of the viewer's inbox, each with its newest message, and their members."""
     backward = position is not None and position.backward
     asked = [SCAN * LIST_CAP, viewer_id, *_edge(position), size + 1, viewer_id]
-    found = await rows(INBOXES[backward], asked)
+    found = await database().rows(INBOXES[backward], asked, as_text=True)
     page = Page.cut(found, size=size, position=position, key=_activity)
-    members = await _members(page.items)
-    nested: dict[UUID, list[SeenParticipant]] = {row[0]: [] for row in page.items}
-    for row in members:
-        nested[row[0]].append(SeenParticipant(*row[1:6]))
-    people = _people(row[6:] for row in members)
-    senders = _people(row[-PERSON_WIDTH:] for row in page.items if row[PAGE_WIDTH] is not None)
-    shown = [_conversation(viewer_id, row, nested[row[0]], messages) for row in page.items]
-    return Found(page.with_items(shown), people | senders)
-
-
-async def _members(found: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
-    if not found:
-        return []
-    return await rows(MEMBERS, [[row[0] for row in found], [row[1] == "direct" for row in found]])
+    if not page.items:
+        return page, []
+    wanted = [[row[0] for row in page.items], [row[1] == "direct" for row in page.items]]
+    return page, await database().rows(MEMBERS, wanted, as_text=True)
 
 
 def _edge(position: Position | None) -> tuple[Any, ...]:
@@ -273,33 +219,8 @@ def _edge(position: Position | None) -> tuple[Any, ...]:
     return int(gen), from_micros(int(at)), UUID(str(conversation_id))
 
 
-def _activity(row: Sequence[Any]) -> tuple[int, int, str]:
-    return row[8], micros(row[9]), str(row[0])
-
-
-def _conversation(
-    viewer_id: UUID, row: Sequence[Any], participants: list[SeenParticipant], messages: int
-) -> SeenConversation:
-    (conversation_id, kind, title, created_at, changed_at, last_seq, revision, count) = row[:8]
-    role, read_seq, watermark, muted_until, pinned_at, start, unread = row[10:17]
-    said = row[PAGE_WIDTH:]
-    last = None if said[0] is None else _message(viewer_id, said, said[WIDTH], watermark)
-    return SeenConversation(
-        conversation_id=conversation_id,
-        kind=kind,
-        title=title,
-        created_at=created_at,
-        changed_at=changed_at,
-        last_seq=last_seq,
-        revision=revision,
-        participant_count=count,
-        participants=participants,
-        messages=[last] if last and messages else [],
-        last_message=last,
-        unread_count=min(unread, LIST_CAP),
-        unread_capped=unread >= LIST_CAP or last_seq > start + SCAN * LIST_CAP,
-        me=Me(role, read_seq, watermark, muted_until, None, pinned_at),
-    )
+def _activity(row: Row) -> tuple[int, int, str]:
+    return row[8], micros(datetime.fromisoformat(row[9])), str(row[0])
 
 
 # --- how much is unread ---------------------------------------------------------------------------

@@ -38,7 +38,11 @@ class Answer:
 
 def encode(shown: Any) -> bytes:
     """Return JSON as REST framework's renderer writes it."""
-    body = msgspec.json.encode(shown)
+    return escape(msgspec.json.encode(shown))
+
+
+def escape(body: bytes) -> bytes:
+    """Escape in JSON what that renderer escapes."""
     if b"\xe2\x80" in body:
         for raw, escaped in SEPARATORS:
             body = body.replace(raw, escaped)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import chain
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from rest_framework.utils.urls import replace_query_param
 
-from parley.accounts.people import shown_to
+from parley.accounts.models import Role
 from parley.api.conversations import FEW
-from parley.api.lane.answers import Answer, encode
+from parley.api.lane import texts
+from parley.api.lane.answers import Answer, encode, escape
 from parley.api.lane.credentials import Proved
 from parley.api.lane.requests import Arrived, NotMine
 from parley.api.messages import AFTER, BEFORE, CHANGED_AFTER
@@ -21,9 +23,7 @@ from parley.http.parameters import CURSOR, LARGEST, LIMIT, USERS, only_one
 from parley.kernel.errors import Invalid
 from parley.kernel.paging import Page, Position
 from parley.messaging import express
-from parley.messaging.express import Found, People
-
-T = TypeVar("T")
+from parley.messaging.express import Row
 
 Prepared = Callable[[], Awaitable[Answer]]
 
@@ -42,15 +42,16 @@ async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUI
         raise NotMine from None
 
     async def answer() -> Answer:
-        found = await express.list_history(
+        found, senders = await express.list_history(
             viewer_id=proved.viewer.user_id,
             conversation_id=conversation_id,
             **places,
             position=position,
             size=size,
         )
-        people = _people(proved, found.people, compact=compact)
-        return _page(request, found, lambda m: wire.message(m, people), people, HISTORY_SCOPE)
+        known, named = _people(proved, senders, compact=compact)
+        shown = texts.messages(found.items, named, viewer_id=str(proved.viewer.user_id))
+        return _page(request, found, shown, known if compact else None, HISTORY_SCOPE)
 
     return answer
 
@@ -66,11 +67,21 @@ async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
         raise NotMine
 
     async def answer() -> Answer:
-        found = await express.list_conversations(
-            viewer_id=proved.viewer.user_id, messages=messages, position=position, size=size
+        found, members = await express.list_conversations(
+            viewer_id=proved.viewer.user_id, position=position, size=size
         )
-        people = _people(proved, found.people, compact=compact)
-        return _page(request, found, lambda c: wire.conversation(c, people), people, INBOX_SCOPE)
+        senders = (row[-express.PERSON_WIDTH :] for row in found.items)
+        in_them = (row[-express.PERSON_WIDTH :] for row in members)
+        known, named = _people(proved, chain(in_them, senders), compact=compact)
+        nested: dict[str, list[str]] = {row[0]: [] for row in found.items}
+        for row in members:
+            nested[row[0]].append(texts.participant(row, named, compact=compact))
+        viewer_id = str(proved.viewer.user_id)
+        shown = []
+        for row in found.items:
+            last = texts.messages([row[express.PAGE_WIDTH :]], named, viewer_id=viewer_id)
+            shown.append(texts.conversation(row, nested[row[0]], last, nests=bool(messages)))
+        return _page(request, found, shown, known if compact else None, INBOX_SCOPE)
 
     return answer
 
@@ -139,16 +150,21 @@ def _paging(request: Arrived, scope: str, more: Any) -> tuple[int, Position | No
     return LIMIT.read(query), read_cursor(query, scope=scope), USERS.read(query) == "map"
 
 
-def _people(proved: Proved, found: People, *, compact: bool) -> wire.People:
-    shown = shown_to(proved.viewer, found.values())
-    return wire.People.of({person.user_id: person for person in shown}, compact=compact)
+def _people(
+    proved: Proved, rows: Iterable[Row], *, compact: bool
+) -> tuple[dict[str, str], texts.Users]:
+    """Return the people of rows, and what stands where one of them is named."""
+    viewer = proved.viewer
+    sees_all = settings.PARLEY.contact_details == "everyone" or viewer.role == Role.ADMIN
+    known = texts.people(rows, viewer_id=str(viewer.user_id), sees_all=sees_all)
+    return known, texts.Compact() if compact else known
 
 
 def _page(
     request: Arrived,
-    found: Found[Page[T]],
-    write: Callable[[T], wire.Json],
-    people: wire.People,
+    found: Page[Row],
+    shown: Iterable[str],
+    users: texts.Users | None,
     scope: str,
 ) -> Answer:
     def link(position: Position | None) -> str | None:
@@ -157,8 +173,6 @@ def _page(
         cursor = write_cursor(position, scope=scope)
         return replace_query_param(request.address, CURSOR.name, cursor)
 
-    page = found.value
-    shown = wire.page(
-        map(write, page.items), following=link(page.next), previous=link(page.previous)
-    )
-    return Answer(200, encode(shown | people.beside()))
+    following, previous = link(found.next), link(found.previous)
+    body = texts.page(shown, following=following, previous=previous, users=users)
+    return Answer(200, escape(body))
