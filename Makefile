@@ -6,6 +6,7 @@
 # make bench   how fast it is, beside the database and plain views (QUICK=1: less of it)
 # make bench-cost  whether a request costs more where there is more (in the database of DATABASE_URL)
 # make bench-dialects  each dialect beside the plain design of its original, on SQLite and PostgreSQL
+# make faults  what is promised, while processes, databases and connections are made to fail
 # make docs    write the reference pages that are generated from the code
 # make lock    renew the pinned requirements
 
@@ -17,7 +18,7 @@ VENV := $(PYTHON) tools/venv.py $(if $(filter-out file,$(origin PYTHON)),--this-
 RUN := .venv/bin/python
 DEVELOPMENT := requirements-dev.txt
 
-.PHONY: serve demo test check format bench bench-cost bench-dialects docs lock python
+.PHONY: serve demo test check format bench bench-cost bench-dialects faults docs lock python
 
 serve: python
 	@$(VENV)
@@ -51,6 +52,10 @@ bench-cost: python
 bench-dialects: python
 	@$(VENV) $(DEVELOPMENT)
 	@exec $(RUN) bench/dialects.py --write
+
+faults: python
+	@$(VENV) $(DEVELOPMENT)
+	@exec $(RUN) faults/run.py $(FAULTS)
 
 docs: python
 	@$(VENV)

@@ -31,7 +31,7 @@ def _own_name() -> str:
     return f"parley_{secrets.token_hex(4)}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -78,11 +78,11 @@ def _throwaway_postgresql() -> Iterator[str]:
     found = shutil.which("initdb", path=os.pathsep.join([os.environ["PATH"], *folders]))
     if found is None:
         raise NotHere("apt-get install postgresql brings it")
-    port = _free_port()
-    with _private_folder() as (folder, user):
+    port = free_port()
+    with private_folder() as (folder, user):
         data = str(folder / "data")
         make = [found, "--pgdata", data, "--auth=trust", "--username=parley", "--encoding=UTF8"]
-        _run([*make, "--locale=C.UTF-8", "--no-sync"], user)
+        run([*make, "--locale=C.UTF-8", "--no-sync"], user)
         server = [
             str(Path(found).resolve().parent / "postgres"),
             "-D",
@@ -94,7 +94,7 @@ def _throwaway_postgresql() -> Iterator[str]:
             "-F",
         ]
         url = f"postgres://parley@127.0.0.1:{port}"
-        with _running(server, user, folder, lambda: _postgresql_lets_in(url)):
+        with running_server(server, user, folder, lambda: _postgresql_lets_in(url)):
             yield url
 
 
@@ -167,15 +167,15 @@ def _throwaway_mariadb(program: str) -> Iterator[str]:
     install = shutil.which("mariadb-install-db")
     if install is None:
         raise NotHere("apt-get install mariadb-server brings mariadb-install-db")
-    port = _free_port()
-    with _private_folder() as (folder, user):
+    port = free_port()
+    with private_folder() as (folder, user):
         data = f"--datadir={folder / 'data'}"
         normal = "--auth-root-authentication-method=normal"
-        _run([install, "--no-defaults", data, normal, "--skip-test-db"], user)
+        run([install, "--no-defaults", data, normal, "--skip-test-db"], user)
         local = [f"--socket={folder / 'socket'}", f"--port={port}", "--bind-address=127.0.0.1"]
         server = [program, "--no-defaults", data, *local, "--innodb-flush-log-at-trx-commit=0"]
         url = f"mysql://root@127.0.0.1:{port}"
-        with _running(server, user, folder, lambda: _mariadb_lets_in(url)):
+        with running_server(server, user, folder, lambda: _mariadb_lets_in(url)):
             yield url
 
 
@@ -192,11 +192,11 @@ def redis() -> Iterator[str]:
     program = shutil.which("redis-server")
     if program is None:
         raise NotHere("apt-get install redis-server brings it")
-    port = _free_port()
+    port = free_port()
     url = f"redis://127.0.0.1:{port}"
-    with _private_folder() as (folder, user):
+    with private_folder() as (folder, user):
         server = [program, "--port", str(port), "--save", "", "--dir", str(folder)]
-        with _running(server, user, folder, lambda: _redis_answers(url)):
+        with running_server(server, user, folder, lambda: _redis_answers(url)):
             yield url
 
 
@@ -208,7 +208,7 @@ def _redis_answers(url: str) -> bool:
 
 
 @contextmanager
-def _private_folder() -> Iterator[tuple[Path, str | None]]:
+def private_folder() -> Iterator[tuple[Path, str | None]]:
     """Lend a temporary folder and the user who owns it: not root, whom these servers refuse."""
     user = "nobody" if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="parley-server-") as name:
@@ -218,15 +218,15 @@ def _private_folder() -> Iterator[tuple[Path, str | None]]:
         yield Path(name), user
 
 
-def _identity(user: str | None) -> dict[str, object]:
+def identity(user: str | None) -> dict[str, object]:
     if user is None:
         return {}
     return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
-def _run(command: list[str], user: str | None) -> None:
+def run(command: list[str], user: str | None) -> None:
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd="/", **_identity(user)
+        command, capture_output=True, text=True, check=False, cwd="/", **identity(user)
     )
     if done.returncode:
         last = (done.stdout + done.stderr).strip().splitlines()[-1:]
@@ -234,11 +234,13 @@ def _run(command: list[str], user: str | None) -> None:
 
 
 @contextmanager
-def _running(command: list[str], user: str | None, folder: Path, answers: object) -> Iterator[None]:
+def running_server(
+    command: list[str], user: str | None, folder: Path, answers: object
+) -> Iterator[None]:
     """Keep a server running within, from when it answers."""
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd="/", start_new_session=True, **_identity(user)
+            command, stdout=log, stderr=log, cwd="/", start_new_session=True, **identity(user)
         )
     try:
         deadline = time.monotonic() + SECONDS_TO_START

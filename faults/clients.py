@@ -1,0 +1,154 @@
+"""People who speak HTTP to the servers there are, and go to the next one where one fails."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from faults.history import Attempt, History, Stored
+
+PATIENCE_S = 15.0
+PAUSE_S = 0.05
+LONGEST_PAUSE_S = 1.0
+PASSWORD = "a lamp in the corner"
+CONTEXT = ssl.create_default_context()  # made once: it is what costs most of a client
+
+
+@dataclass
+class Person:
+    """A user, and how they prove it; ``client`` is closed by whoever opened it."""
+
+    name: str
+    user_id: str
+    token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def client(self, address: str, *, timeout: float = PATIENCE_S) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=f"http://{address}",
+            headers=self.headers,
+            timeout=timeout,
+            verify=CONTEXT,
+            trust_env=False,
+        )
+
+
+async def sign_up(address: str, name: str) -> Person:
+    """Make an account; the name gets an ending of its own."""
+    name = f"{name}-{secrets.token_hex(4)}"
+    given = {"username": name, "password": PASSWORD}
+    async with Person(name, "", "").client(address, timeout=60) as client:
+        made = await client.post("/api/register/", json=given, headers={"Authorization": ""})
+        made.raise_for_status()
+        signed_in = await client.post("/api/token/", json=given, headers={"Authorization": ""})
+        signed_in.raise_for_status()
+    return Person(name, made.json()["user_id"], signed_in.json()["access"])
+
+
+async def make_group(address: str, owner: Person, others: Sequence[Person]) -> str:
+    given = {"kind": "group", "participants": [other.user_id for other in others]}
+    async with owner.client(address) as client:
+        answer = await client.post("/api/conversations/", json=given)
+        answer.raise_for_status()
+        return str(answer.json()["conversation_id"])
+
+
+async def read_back(address: str, viewer: Person, conversation: str) -> list[Stored]:
+    """Return all that is stored of a conversation, as the API shows it."""
+    found: list[Stored] = []
+    path = f"/api/conversations/{conversation}/messages/"
+    async with viewer.client(address, timeout=60) as client:
+        while True:
+            after = found[-1].seq if found else 0
+            answer = await client.get(path, params={"after": after, "limit": 200})
+            answer.raise_for_status()
+            page = answer.json()["results"]
+            found += [
+                Stored(m["message_id"], m["seq"], m["sender"]["user_id"], m["message_body"])
+                for m in page
+            ]
+            if len(page) < 200:
+                return found
+
+
+@dataclass
+class Sender:
+    """Someone who sends one message after the other, each until it is acknowledged.
+
+    Without ``keyed`` there is no client id, and no second try.
+    """
+
+    person: Person
+    addresses: Sequence[str]
+    history: History
+    keyed: bool = True
+    pause: float = 0.0
+    retries: bool = True
+    _place: int = 0
+    _clients: dict[str, httpx.AsyncClient] = field(default_factory=dict)
+
+    async def run(self, conversations: Sequence[str], over: asyncio.Event) -> None:
+        """Send until it is over, and end what was begun."""
+        try:
+            number = 0
+            while not over.is_set():
+                where = conversations[number % len(conversations)]
+                await self.send(where, f"{self.person.name} {number} {secrets.token_hex(6)}")
+                number += 1
+                if self.pause:
+                    await asyncio.sleep(self.pause)
+        finally:
+            await self.close()
+
+    async def send(self, conversation: str, body: str) -> Attempt:
+        key = secrets.token_hex(12) if self.keyed else None
+        attempt = self.history.begin(self.person.user_id, conversation, body, key, time.monotonic())
+        given = {"message_body": body} | ({"client_id": key} if key else {})
+        pause = PAUSE_S
+        while True:
+            try:
+                answer = await self._ask(f"/api/conversations/{conversation}/messages/", given)
+            except httpx.HTTPError:
+                attempt.statuses[0] += 1
+            else:
+                attempt.statuses[answer.status_code] += 1
+                if answer.status_code in {200, 201}:
+                    attempt.acked = time.monotonic()
+                    message = answer.json()
+                    attempt.acks.append((message["message_id"], message["seq"]))
+                    return attempt
+                if answer.status_code < 500:
+                    raise RuntimeError(f"{answer.status_code} to a good message: {answer.text}")
+            if not (self.keyed and self.retries):
+                return attempt
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.aclose()
+        self._clients.clear()
+
+    async def _ask(self, path: str, given: dict[str, Any]) -> httpx.Response:
+        """Ask the server that answered last; where it fails, the next one is next."""
+        address = self.addresses[self._place % len(self.addresses)]
+        if address not in self._clients:
+            self._clients[address] = self.person.client(address)
+        try:
+            answer = await self._clients[address].post(path, json=given)
+        except httpx.HTTPError:
+            self._place += 1
+            raise
+        if answer.status_code >= 500:
+            self._place += 1
+        return answer

@@ -1,0 +1,192 @@
+"""Devices that listen to the live doors, and keep what they hear in the order it came."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import websockets
+
+from faults.clients import Person
+
+AGAIN_S = 0.1
+MESSAGES = {"message.created", "message.changed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One event about a message, as it came."""
+
+    conversation: str
+    revision: int
+    seq: int
+    message_id: str
+    body: str
+
+
+@dataclass
+class Device:
+    """Something that keeps a copy by a stream alone, and comes back from its cursor when cut.
+
+    What it takes: each revision of each message once. ``again`` counts what came although it was
+    there already (which is allowed, and a client drops by revision), ``reordered`` what came after
+    something newer of its conversation on one connection.
+    """
+
+    person: Person
+    address: Callable[[], str]
+    came: list[Heard] = field(default_factory=list)
+    cursor: str | None = None
+    cuts: int = 0
+    again: int = 0
+    resyncs: int = 0
+    reordered: int = 0
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    codes: list[int | None] = field(default_factory=list)
+    _known: set[tuple[str, int]] = field(default_factory=set)
+    _newest: dict[str, int] = field(default_factory=dict)
+    _connection: Any = None
+
+    async def run(self) -> None:
+        """Listen for ever; until cancelled."""
+        while True:
+            self._newest = {}
+            try:
+                await self.listen()
+            except (OSError, httpx.HTTPError, websockets.WebSocketException, TimeoutError):
+                pass
+            finally:
+                self._connection = None
+            self.cuts += 1
+            await asyncio.sleep(AGAIN_S)
+
+    async def listen(self) -> None:
+        raise NotImplementedError
+
+    async def cut(self) -> None:
+        """End the connection that there is, as a network would."""
+
+    def take(self, message: dict[str, Any], *, is_ordered: bool = True) -> None:
+        where, revision = message["conversation"], message["revision"]
+        if is_ordered:
+            self.reordered += revision < self._newest.get(where, 0)
+            self._newest[where] = max(revision, self._newest.get(where, 0))
+        if (message["message_id"], revision) in self._known:
+            self.again += 1
+            return
+        self._known.add((message["message_id"], revision))
+        heard = Heard(
+            where, revision, message["seq"], message["message_id"], message["message_body"]
+        )
+        self.came.append(heard)
+
+    def sequence(self, conversation: str) -> list[int]:
+        return [heard.seq for heard in self.came if heard.conversation == conversation]
+
+    @property
+    def bodies(self) -> set[str]:
+        return {heard.body for heard in self.came}
+
+
+@dataclass
+class SocketDevice(Device):
+    async def listen(self) -> None:
+        url = f"ws://{self.address()}/ws/"
+        async with websockets.connect(
+            url, additional_headers=self.person.headers, max_size=None, open_timeout=10
+        ) as socket:
+            self._connection = socket
+            try:
+                hello = json.loads(await socket.recv())
+                if self.cursor is not None:
+                    await socket.send(json.dumps({"type": "resume", "cursor": self.cursor}))
+                else:
+                    self.cursor = hello["cursor"]
+                self.opened.set()
+                async for text in socket:
+                    self._hear(json.loads(text))
+            except websockets.ConnectionClosed as closed:
+                self.codes.append(closed.rcvd.code if closed.rcvd else None)
+
+    def _hear(self, frame: dict[str, Any]) -> None:
+        if frame["type"] == "sync":
+            for where in frame["conversations"]:
+                for message in where["messages"]:
+                    self.take(message, is_ordered=False)
+            self.cursor = frame["cursor"]
+        elif frame["type"] == "cursor":
+            self.cursor = frame["cursor"]
+        elif frame["type"] in MESSAGES:
+            self.take(frame["message"])
+        self.resyncs += frame["type"] == "resync"
+
+    async def cut(self) -> None:
+        if self._connection is not None:
+            self._connection.transport.abort()
+
+
+@dataclass
+class StreamDevice(Device):
+    async def listen(self) -> None:
+        headers = {"Last-Event-ID": self.cursor} if self.cursor else {}
+        async with self.person.client(self.address(), timeout=40) as client:
+            self._connection = client
+            async with client.stream("GET", "/api/events/", headers=headers) as stream:
+                stream.raise_for_status()
+                is_live = self.cursor is None
+                async for id_, type_, data in _events(stream):
+                    self.opened.set()
+                    if type_ in MESSAGES:
+                        self.take(data["message"], is_ordered=is_live)
+                    # What was missed comes first; the cursor that ends it is where live begins.
+                    is_live |= type_ == "cursor"
+                    self.resyncs += type_ == "resync"
+                    self.cursor = id_ or self.cursor
+
+    async def cut(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(Exception):
+                await self._connection.aclose()
+
+
+async def _events(stream: httpx.Response) -> AsyncIterator[tuple[str | None, str, Any]]:
+    fields: dict[str, str] = {}
+    async for line in stream.aiter_lines():
+        if line.startswith(":"):
+            continue
+        if not line and fields:
+            yield fields.get("id"), fields["event"], json.loads(fields["data"])
+            fields = {}
+        elif line:
+            name, _, value = line.partition(": ")
+            fields[name] = value
+
+
+@contextlib.asynccontextmanager
+async def listening(*devices: Device) -> AsyncIterator[None]:
+    """Have devices listen within, from when each has opened its first connection."""
+    runs = [asyncio.create_task(device.run()) for device in devices]
+    try:
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(device.opened.wait() for device in devices))
+        yield
+    finally:
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+
+
+async def until_all_have(devices: list[Device], bodies: set[str], *, seconds: float) -> float:
+    """Wait until every device has every body; return how many seconds that took, or endless."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    while loop.time() - begun < seconds:
+        if all(bodies <= device.bodies for device in devices):
+            return loop.time() - begun
+        await asyncio.sleep(0.05)
+    return float("inf")
