@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,20 +16,27 @@ from django.db import connection
 from uvicorn import Config, Server
 
 from parley.http.tokens import sign_in
+from parley.realtime.lines import Line
 from parley.realtime.service import Live
 
 
 @contextmanager
-def serving(application):
-    """Serve an application on a port of its own, on a thread; give its address."""
-    config = Config(application, port=0, ws="websockets-sansio", log_config=None, lifespan="on")
+def serving(application, buffered=None):
+    """Serve an application on a port of its own, on a thread; give its address.
+
+    ``buffered`` is how many bytes the kernel keeps for a client that does not read.
+    """
+    config = Config(application, port=0, ws=Line, log_config=None, lifespan="on")
     server = Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         time.sleep(0.01)
         assert thread.is_alive(), "the server did not start"
-    port = server.servers[0].sockets[0].getsockname()[1]
+    listener = server.servers[0].sockets[0]
+    if buffered:  # a connection has what its listener has
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffered)
+    port = listener.getsockname()[1]
     try:
         yield f"127.0.0.1:{port}"
     finally:

@@ -7,18 +7,23 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
+import structlog
 from django.utils import timezone
 
 from parley.accounts.credentials import Credential
 from parley.messaging.cursors import LEFT, MOST_KNOWN, UNNOTED, Cursor, Known
 from parley.realtime.frames import Frame, event
 
+log = structlog.get_logger(__name__)
+
 MOST_WAITING = 1_000  # frames
 MOST_SYNCED = 10_000  # conversations; of others some may be said twice
-LARGEST_WAITING = 4 * 1024 * 1024  # characters
+LARGEST_WAITING = 2 * 1024 * 1024  # characters
+SEND_S = 10.0  # how long one frame may take to leave
+LIFE_S = 45.0  # how long a client that is asked may give no sign of life
 
 
 class Close(IntEnum):
@@ -45,9 +50,34 @@ class Place:
     nonce: str
 
 
+class Outlet(Protocol):
+    """Where the frames of a connection go out."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a frame can be put out at once, by :meth:`put`."""
+
+    def put(self, frame: Frame) -> None: ...
+
+    async def send(self, frame: Frame) -> None:
+        """Put out a frame as soon as there is room for it."""
+
+    def beat(self) -> None:
+        """Do what is done once in a while, that each side knows of the other."""
+
+    def heard_at(self) -> float:
+        """When the client last gave a sign of life, by the loop's clock."""
+
+    def end(self) -> None:
+        """Learn that the connection is to be closed."""
+
+
 @dataclass(eq=False, slots=True)
 class Connection:
-    """A queue of frames between the hub, which never waits, and one client, who may be slow.
+    """A way for frames from the hub, which never waits, to one client, who may be slow.
+
+    A frame goes out at once while the client keeps up; else it waits here, and a task that lives
+    as long as something waits sends one after the other.
 
     Its cursor says what the client has *taken*, never what waits: ``given`` is what it took past
     ``place``: the revision of each conversation. What a person changed of their own is not noted;
@@ -63,10 +93,23 @@ class Connection:
     watched: frozenset[UUID] = frozenset()
     is_resuming: bool = False
     close_code: Close | None = None
-    _waiting: deque[Frame | Place] = field(default_factory=deque)
+    _outlet: Outlet | None = None
+    _beats_s: float = 0.0
+    _beats_at: float = 0.0
+    _blocked_at: float | None = None
+    _waiting: deque[Frame | Place] | None = None  # most have none, most of the time
     _size: int = 0
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
-    _room: asyncio.Event = field(default_factory=asyncio.Event)
+    _writer: asyncio.Task[None] | None = None
+    _emptied: asyncio.Future[None] | None = None
+
+    def open(self, outlet: Outlet, *, beats_s: float) -> None:
+        """Begin to send what waits, and all that comes; ``beats_s`` is the time between beats."""
+        self._outlet, self._beats_s = outlet, beats_s
+        self._beats_at = asyncio.get_running_loop().time() + beats_s
+        if self.close_code is not None:
+            outlet.end()
+        elif self._waiting:
+            self._begin_writing()
 
     def begin(self, cursor: str) -> None:
         """Begin where a client has all that this fresh cursor says."""
@@ -82,57 +125,109 @@ class Connection:
                 self.synced[where] = conversation["revision"]
 
     def offer(self, frame: Frame) -> None:
-        """Queue a frame; whoever takes too few of them is cut off, and resumes by its cursor."""
+        """Send a frame; whoever takes too few of them is cut off, and resumes by its cursor."""
         if self.close_code is not None:
             return
-        self._waiting.append(frame)
+        if self._waiting is None and self._outlet is not None and self._outlet.is_free:
+            if taken := self._take(frame):
+                self._outlet.put(taken)
+            return
+        self._wait(frame)
         self._size += len(frame.text)
-        if len(self._waiting) > MOST_WAITING or self._size > LARGEST_WAITING:
+        if self._size > LARGEST_WAITING or (self._waiting and len(self._waiting) > MOST_WAITING):
             self.close(Close.TOO_SLOW)
-        self._news.set()
 
     def settle(self, place: Place) -> None:
         """Note that everything up to a place has been offered."""
         if self.close_code is not None:
             return
-        if not self._waiting:
+        if self._waiting is None:
             self._reach(place)
-        elif isinstance(self._waiting[-1], Place):
+        elif self._waiting and isinstance(self._waiting[-1], Place):
             self._waiting[-1] = place
         else:
-            self._waiting.append(place)
+            self._wait(place)
+
+    def pulse(self, now: float) -> None:
+        """See, about once a second, that the client lives and takes what it is sent."""
+        if self._outlet is None or self.close_code is not None:
+            return
+        if self._blocked_at is not None and now - self._blocked_at > SEND_S:
+            self.close(Close.TOO_SLOW)
+        elif now - self._outlet.heard_at() > LIFE_S:
+            self.close(Close.NO_LIFE)
+        elif now >= self._beats_at:
+            self._beats_at = now + self._beats_s
+            self._outlet.beat()
 
     def close(self, code: Close) -> None:
         """End it; what waits is not sent any more."""
         if self.close_code is None:
             self.close_code = code
-            self._waiting.clear()
-            self._news.set()
-            self._room.set()
+            self._stop()
+            if self._outlet is not None:
+                self._outlet.end()
 
-    async def next(self) -> Frame | None:
-        """Wait for the next frame; None when the connection is to be closed."""
-        while self.close_code is None:
-            if not self._waiting:
-                self._room.set()
-                self._news.clear()
-                await self._news.wait()
-                continue
-            found = self._waiting.popleft()
-            if isinstance(found, Place):
-                self._reach(found)
-                continue
-            self._size -= len(found.text)
-            if not self._is_synced(found):
-                self._note(found)
-                return self._written(found)
-        return None
+    def release(self) -> None:
+        """Let go of everything: the client is gone."""
+        self._outlet = None
+        self._stop()
 
     async def emptied(self) -> None:
         """Wait until all that waits was taken, or the connection is to be closed."""
-        while self._waiting and self.close_code is None:
-            self._room.clear()
-            await self._room.wait()
+        while self._waiting is not None and self.close_code is None:
+            if self._emptied is None:
+                self._emptied = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._emptied)
+
+    # --- what waits
+
+    def _wait(self, what: Frame | Place) -> None:
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(what)
+        self._begin_writing()
+
+    def _begin_writing(self) -> None:
+        if self._writer is None and self._outlet is not None:
+            self._writer = asyncio.get_running_loop().create_task(self._write(self._outlet))
+
+    async def _write(self, outlet: Outlet) -> None:
+        try:
+            while self._waiting:
+                found = self._waiting.popleft()
+                if isinstance(found, Place):
+                    self._reach(found)
+                    continue
+                self._size -= len(found.text)
+                if taken := self._take(found):
+                    self._blocked_at = asyncio.get_running_loop().time()
+                    await outlet.send(taken)
+                    self._blocked_at = None
+        except OSError:
+            self.close(Close.FAILED)  # the client is gone
+        except Exception:
+            log.exception("a live connection failed")
+            self.close(Close.FAILED)
+        self._stop()
+
+    def _stop(self) -> None:
+        """Nothing waits any more."""
+        self._waiting, self._size, self._blocked_at = None, 0, None
+        if self._writer is not None:
+            if self._writer is not asyncio.current_task():
+                self._writer.cancel()
+            self._writer = None
+        if self._emptied is not None:
+            self._emptied.set_result(None)
+            self._emptied = None
+
+    def _take(self, frame: Frame) -> Frame | None:
+        """Note that a frame goes out, and return it as it does; None if the client has it."""
+        if self._is_synced(frame):
+            return None
+        self._note(frame)
+        return self._written(frame)
 
     def cursor(self) -> str:
         """Return from where this client would resume, having what it took."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -30,6 +30,23 @@ class Frame:
     revision: int | None = None
     is_whole: bool = True
     is_guess: bool = False
+    _wire: list[bytes] = field(default_factory=list, compare=False, repr=False)
+
+    @property
+    def wire(self) -> bytes:
+        """The whole WebSocket frame (RFC 6455, 5.2), made once for all who get it."""
+        if not self._wire:
+            self._wire.append(_framed(self.text.encode()))
+        return self._wire[0]
+
+
+def _framed(data: bytes) -> bytes:
+    size = len(data)
+    if size < 126:  # noqa: PLR2004 - the protocol's own borders
+        return b"\x81" + size.to_bytes(1) + data
+    if size < 65_536:  # noqa: PLR2004
+        return b"\x81\x7e" + size.to_bytes(2) + data
+    return b"\x81\x7f" + size.to_bytes(8) + data
 
 
 def event(

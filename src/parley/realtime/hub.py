@@ -42,6 +42,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 TICK_S = 1.0
+PULSE_S = 1.0
 CHECK_S = 3.0  # how often credentials are asked for; revocation is promised within 5 s
 RECHECK_S = 300.0  # how often it is asked whom a watcher may still watch
 HEARTBEAT_S = 25
@@ -86,7 +87,7 @@ class Hub:
         await self._note_place()
         happened.join(self.hear_here)
         await self._broker.start(self.hear)
-        for work in (self._deliver, self._tick, self._check, self._recheck):
+        for work in (self._deliver, self._tick, self._check, self._recheck, self._pulse):
             self._tasks.append(asyncio.create_task(_for_ever(work)))
 
     async def send_away(self) -> None:
@@ -343,6 +344,13 @@ class Hub:
         self._rounds.append(told)
         self._news.set()
         await told
+
+    async def _pulse(self) -> None:
+        """Look after the connections; one timer for all of them."""
+        await asyncio.sleep(PULSE_S)
+        now = self._loop.time()
+        for connection in self._everyone():
+            connection.pulse(now)
 
     async def _note_place(self) -> None:
         """Nobody listens: what happens until someone does is theirs to sync."""

@@ -14,7 +14,13 @@ from urllib.parse import urlencode
 from parley.http.authentication import INNER, Proved
 
 Application = Callable[..., Awaitable[None]]
+KEPT = {b"host", b"x-forwarded-for", b"x-forwarded-proto", b"user-agent"}
 _running: set[asyncio.Future[None]] = set()
+
+
+def kept(scope: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a connection that its requests bear too."""
+    return [(name, value) for name, value in scope["headers"] if name in KEPT]
 
 
 async def call(
@@ -29,9 +35,8 @@ async def call(
 ) -> tuple[int, dict[str, Any]]:
     """Return the status of a request and its JSON."""
     written = b"" if body is None else json.dumps(body).encode()
-    kept = {b"host", b"x-forwarded-for", b"x-forwarded-proto", b"user-agent"}
-    headers = [(name, value) for name, value in outer["headers"] if name in kept]
-    headers += [
+    headers = [
+        *kept(outer),
         (b"accept", b"application/json"),
         (b"content-type", b"application/json"),
         (b"content-length", str(len(written)).encode()),

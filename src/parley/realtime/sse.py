@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -19,9 +21,11 @@ from parley.realtime import inner, tickets
 from parley.realtime.connections import Close, Connection
 from parley.realtime.frames import Frame, event
 from parley.realtime.hub import Hub, TooManyConnections
-from parley.realtime.websocket import SEND_S, Receive, Send
+from parley.realtime.websocket import Receive, Send
 
 COMMENT_S = 20.0
+CLOSE_S = 5.0
+COMMENT = Frame("", ": \n\n")
 MISSED = "message.changed"
 
 
@@ -31,7 +35,7 @@ async def serve(
     """Serve one stream; ``Last-Event-ID`` or ``?cursor=`` first delivers what was missed."""
     try:
         proved = await hub.ask(_prove, dict(scope))
-        stream = Stream(hub, application, scope, proved)
+        stream = Stream(hub, application, scope, proved, send)
         await stream.begin()
     except TooManyConnections:
         await _answer(send, 429, content_of(tickets.CROWDED, scope["path"]))
@@ -43,9 +47,12 @@ async def serve(
     except APIException as refused:
         await _answer(send, refused.status_code, content_of(refused, scope["path"]))
         return
+    # It lives as long as the connection; what only the handshake needed does not.
+    scope["headers"][:] = inner.kept(scope)
     try:
-        await stream.run(receive, send)
+        await stream.run(receive)
     finally:
+        stream.connection.release()
         hub.leave(stream.connection)
 
 
@@ -67,12 +74,30 @@ async def _answer(send: Send, status: int, body: bytes) -> None:
 
 
 class Stream:
-    """One open event stream."""
+    """One open event stream; the outlet of its connection."""
+
+    __slots__ = (
+        "_application",
+        "_cursor",
+        "_hub",
+        "_is_listening",
+        "_proved",
+        "_scope",
+        "_send",
+        "_task",
+        "connection",
+    )
 
     def __init__(
-        self, hub: Hub, application: inner.Application, scope: Mapping[str, Any], proved: Proved
+        self,
+        hub: Hub,
+        application: inner.Application,
+        scope: Mapping[str, Any],
+        proved: Proved,
+        send: Send,
     ) -> None:
         self._hub, self._application, self._scope, self._proved = hub, application, scope, proved
+        self._send, self._task, self._is_listening = send, asyncio.current_task(), False
         user, credential = proved
         self.connection = Connection(user.user_id, credential, hub.place)
 
@@ -91,54 +116,69 @@ class Stream:
                 self._hub.leave(self.connection)
                 raise
 
-    async def run(self, receive: Receive, send: Send) -> None:
+    async def run(self, receive: Receive) -> None:
+        """Send what was missed, then what happens, and a comment once in a while."""
         headers = [
             (b"content-type", b"text/event-stream; charset=utf-8"),
             (b"cache-control", b"no-store"),
             (b"x-accel-buffering", b"no"),
         ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        gone = asyncio.create_task(_until_gone(receive))
-        writing = asyncio.create_task(self._write(send))
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         try:
-            await asyncio.wait([gone, writing], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (gone, writing):
-                task.cancel()
-            await asyncio.gather(gone, writing, return_exceptions=True)
-
-    async def _write(self, send: Send) -> None:
-        """Send what was missed, then what happens, and a comment when nothing does."""
-        async for text in self._all():
-            body = {"type": "http.response.body", "body": text.encode(), "more_body": True}
-            try:
-                async with asyncio.timeout(SEND_S):
-                    await send(body)
-            except TimeoutError:
-                self.connection.close(Close.TOO_SLOW)
+            await self._catch_up()
+            self.connection.open(self, beats_s=COMMENT_S)
+            if not self._is_ended:
+                self._is_listening = True
+                await _until_gone(receive)
                 return
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except asyncio.CancelledError:
+            if self._task is None or not self._is_ended or self._task.uncancel():
+                raise
+        except OSError:
+            return  # a cut line
+        with contextlib.suppress(Exception):  # the client may be gone, or not read
+            async with asyncio.timeout(CLOSE_S):
+                await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _all(self) -> AsyncIterator[str]:
-        yield ": here\n\n"
+    @property
+    def _is_ended(self) -> bool:
+        return self.connection.close_code is not None
+
+    async def _catch_up(self) -> None:
+        await self._put(": here\n\n")
         if self._cursor is not None:
             async for text in self._missed(self._cursor):
-                yield text
-        else:
-            cursor = await self._hub.ask(sync.here, viewer=self._proved[0])
-            self.connection.begin(cursor)
-            frame = event("cursor", timezone.now(), content={"cursor": cursor})
-            yield written(frame, cursor)
-        while True:
-            try:
-                async with asyncio.timeout(COMMENT_S):
-                    frame_or_none = await self.connection.next()
-            except TimeoutError:
-                yield ": \n\n"
-                continue
-            if frame_or_none is None:
-                return
-            yield self._with_id(frame_or_none)
+                await self._put(text)
+            return
+        cursor = await self._hub.ask(sync.here, viewer=self._proved[0])
+        self.connection.begin(cursor)
+        frame = event("cursor", timezone.now(), content={"cursor": cursor})
+        await self._put(written(frame, cursor))
+
+    async def _put(self, text: str) -> None:
+        await self._send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+
+    # --- the outlet
+
+    is_free = False  # all goes by ASGI, which may wait
+
+    def put(self, frame: Frame) -> None:
+        raise NotImplementedError
+
+    async def send(self, frame: Frame) -> None:
+        await self._put(self._with_id(frame) if frame is not COMMENT else COMMENT.text)
+
+    def beat(self) -> None:
+        self.connection.offer(COMMENT)
+
+    def heard_at(self) -> float:
+        """See :class:`Outlet`; a client of a stream says nothing. That it is gone, TCP tells."""
+        return math.inf
+
+    def end(self) -> None:
+        if self._is_listening and self._task is not None:
+            self._is_listening = False
+            self._task.cancel()
 
     def _with_id(self, frame: Frame) -> str:
         """Write an event; a durable one, or a cursor, bears from where to resume after it."""

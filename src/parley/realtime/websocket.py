@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -27,15 +28,14 @@ from parley.realtime import inner, tickets
 from parley.realtime.connections import Close, Connection
 from parley.realtime.frames import Frame, encode
 from parley.realtime.hub import HEARTBEAT_S, Hub, TooManyConnections
+from parley.realtime.lines import LARGEST_FRAME, LINE, Line
 from parley.realtime.presence import MOST_WATCHED, STATES
 
 log = structlog.get_logger(__name__)
 
 SUBPROTOCOL = "parley.v1"
-LARGEST_FRAME = 64 * 1024  # bytes
 RATE = (120, 60.0)  # frames, seconds
-SEND_S = 10.0  # how long one frame may take to leave
-CLOSE_S = 5.0  # and the last one
+CLOSE_S = 5.0  # how long the last frame may take to leave
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -61,9 +61,12 @@ async def serve(
     except TooManyConnections:
         await _refuse(send, 429, content_of(tickets.CROWDED, scope["path"]))
         return
+    # It lives as long as the connection; what only the handshake needed does not.
+    scope["headers"][:] = inner.kept(scope)
     try:
         await socket.run(receive)
     finally:
+        socket.connection.release()
         hub.leave(socket.connection)
         hub.presence.unwatch(socket.connection)
 
@@ -87,7 +90,21 @@ async def _refuse(send: Send, status: int, body: bytes) -> None:
 
 
 class Socket:
-    """One open WebSocket."""
+    """One open WebSocket; the outlet of its connection."""
+
+    __slots__ = (
+        "_application",
+        "_hub",
+        "_is_listening",
+        "_line",
+        "_proved",
+        "_scope",
+        "_send",
+        "_stamps",
+        "_task",
+        "connection",
+        "user",
+    )
 
     def __init__(
         self,
@@ -99,10 +116,12 @@ class Socket:
     ) -> None:
         self._hub, self._application, self._scope, self._proved = hub, application, scope, proved
         self._send = send
+        self._line: Line | None = scope.get("extensions", {}).get(LINE)
         self.user, credential = proved
         self.connection = Connection(self.user.user_id, credential, hub.place)
-        self._stamps: deque[float] = deque()
-        self._heard_at = asyncio.get_running_loop().time()
+        self._stamps: deque[float] | None = None
+        self._task = asyncio.current_task()
+        self._is_listening = False
 
     async def run(self, receive: Receive) -> None:
         """Greet, then carry frames both ways until either side ends it."""
@@ -113,66 +132,86 @@ class Socket:
                 "subprotocol": SUBPROTOCOL if SUBPROTOCOL in offered else None,
             }
         )
+        await self._greet()
+        try:
+            self.connection.open(self, beats_s=HEARTBEAT_S)
+            await self._read(receive)
+        except asyncio.CancelledError:
+            if self._task is None or not self._is_ended or self._task.uncancel():
+                raise
+        except OSError:
+            return  # a cut line
+        except Exception:
+            log.exception("a live connection failed")
+            self.connection.close(Close.FAILED)
+        if self.connection.close_code is not None:
+            await self._say_why(self.connection.close_code)
+
+    @property
+    def _is_ended(self) -> bool:
+        return self.connection.close_code is not None
+
+    async def _greet(self) -> None:
         # The connection hears of everything from before this cursor on: nothing falls between.
         cursor, total = await self._hub.ask(_greeting, self.user)
         self.connection.begin(cursor)
-        await self._put(
-            {
-                "type": "hello",
-                "user_id": str(self.user.user_id),
-                "cursor": cursor,
-                "heartbeat_s": HEARTBEAT_S,
-                "unread": wire.unread_total(total),
-            }
-        )
-        tasks = [
-            asyncio.create_task(work) for work in (self._write(), self._read(receive), self._beat())
-        ]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            for ended in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(ended, Exception) and not isinstance(ended, OSError):  # a cut line
-                    log.error("a live connection failed", exc_info=ended)
-                    self.connection.close(Close.FAILED)
-        if self.connection.close_code is not None:
-            with contextlib.suppress(Exception):  # the client may be gone, or not read
-                async with asyncio.timeout(CLOSE_S):
-                    await self._send(
-                        {"type": "websocket.close", "code": self.connection.close_code}
-                    )
+        hello = {
+            "type": "hello",
+            "user_id": str(self.user.user_id),
+            "cursor": cursor,
+            "heartbeat_s": HEARTBEAT_S,
+            "unread": wire.unread_total(total),
+        }
+        await self.send(Frame("hello", encode(hello)))
+
+    async def _say_why(self, code: Close) -> None:
+        if self._line is not None:
+            self._line.end(code)
+            return
+        with contextlib.suppress(Exception):  # the client may be gone, or not read
+            async with asyncio.timeout(CLOSE_S):
+                await self._send({"type": "websocket.close", "code": code})
 
     # --- out
 
-    async def _write(self) -> None:
-        while (frame := await self.connection.next()) is not None:
-            try:
-                async with asyncio.timeout(SEND_S):
-                    await self._send({"type": "websocket.send", "text": frame.text})
-            except TimeoutError:
-                self.connection.close(Close.TOO_SLOW)
+    @property
+    def is_free(self) -> bool:
+        return self._line is not None and self._line.is_free
 
-    async def _put(self, content: Mapping[str, Any]) -> None:
-        await self._send({"type": "websocket.send", "text": encode(content)})
+    def put(self, frame: Frame) -> None:
+        if self._line is not None:
+            self._line.put(frame.wire)
+
+    async def send(self, frame: Frame) -> None:
+        await self._send({"type": "websocket.send", "text": frame.text})
+
+    def beat(self) -> None:
+        self._hub.beat(self.connection)
+        if self._line is not None:
+            self._line.ping()
+
+    def heard_at(self) -> float:
+        """See :class:`Outlet`; a server whose lines do not tell looks for life by itself."""
+        return math.inf if self._line is None else self._line.heard_at
+
+    def end(self) -> None:
+        if self._is_listening and self._task is not None:
+            self._is_listening = False
+            self._task.cancel()
 
     def _answer(self, content: Mapping[str, Any], ref: Any) -> None:
-        """Queue an answer behind what waits, with the reference that it answers."""
+        """Send an answer behind what waits, with the reference that it answers."""
         type_, rest = content["type"], {k: v for k, v in content.items() if k != "type"}
         named = {} if ref is None else {"ref": ref}
         self.connection.offer(Frame(type_, encode({"type": type_} | named | rest)))
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            self._hub.beat(self.connection)
 
     # --- in
 
     async def _read(self, receive: Receive) -> None:
         while self.connection.close_code is None:
+            self._is_listening = True
             message = await receive()
+            self._is_listening = False
             if message["type"] == "websocket.disconnect":
                 return
             text = message.get("text")
@@ -188,6 +227,8 @@ class Socket:
             return False
         most, seconds = RATE
         now = asyncio.get_running_loop().time()
+        if self._stamps is None:
+            self._stamps = deque()
         self._stamps.append(now)
         while self._stamps and self._stamps[0] < now - seconds:
             self._stamps.popleft()

@@ -8,7 +8,7 @@ import socket
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
@@ -22,10 +22,16 @@ from uvicorn.supervisors import Multiprocess
 
 from parley.conversations import epochs, fence
 
+try:
+    import resource
+except ImportError:  # Windows has no such limits
+    resource = None  # type: ignore[assignment]
+
 APPLICATION = "parley.config.asgi:application"
 BACKLOG = 4096  # as many as the kernel allows: everyone reconnects at once after a restart
 SHUTDOWN_SECONDS = 10
 SHORT_KEY = 32
+DEAF_MS = 30_000  # how long a client may not take what was sent; then the kernel cuts it off
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +80,8 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family)
     if os.name != "nt":  # there it would let two servers share a port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # each connection has what its listener has
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAF_MS)
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)
@@ -85,6 +93,15 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
     listener.set_inheritable(True)
     return listener
+
+
+def raise_limits() -> None:
+    """Have as many files open, and so connections, as the system lets us."""
+    if resource is None:
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def prepare_database(*, verbosity: int) -> None:
@@ -134,7 +151,7 @@ def server_config(*, workers: int) -> Config:
         APPLICATION,
         workers=workers,
         http="httptools",
-        ws="websockets-sansio",
+        ws="parley.realtime.lines:Line",
         ws_per_message_deflate=False,
         server_header=False,
         proxy_headers=bool(chosen.proxies),
@@ -165,6 +182,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, host: str, port: int, workers: int, **options: Any) -> None:
         os.umask(0o077)  # what the server creates is for nobody else to read
+        raise_limits()
         listener = listen(host, port)
         prepare_database(verbosity=options["verbosity"] - 1)
         if settings.PARLEY.secret_key and len(settings.SECRET_KEY) < SHORT_KEY:

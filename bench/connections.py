@@ -1,0 +1,230 @@
+"""What do live connections cost: memory while idle, and CPU to deliver to?
+
+    python bench/connections.py [--sockets 2000] [--kind websocket|events] [--messages 100]
+                                [--minutes 0]
+
+Serves a database of its own (``DATABASE_URL``; default an SQLite file) by ``manage.py serve``,
+opens connections of 200 people, all in one conversation, and lets one of them write. Prints, from
+``/proc``, the server's memory a connection and its CPU a delivery; with ``--minutes`` it goes on
+writing that long, and prints how memory grew meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[1]
+TICKS = os.sysconf("SC_CLK_TCK")
+PEOPLE = 200
+PORTS = 20_000  # connections from one loopback address
+OPENING = 100  # at a time
+BEGUN = {"websocket": b'"hello"', "events": b"event: cursor"}
+DELIVERED = b'"message.created"'
+PING, PONG = b"\x89\x00", b"\x8a\x80\0\0\0\0"
+HANDSHAKE = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+sys.path[:0] = [str(ROOT / "src")]
+
+
+class Client(asyncio.Protocol):
+    """A connection that counts what it is told of."""
+
+    delivered = 0
+    closed = 0
+
+    def __init__(self, head: bytes, begun: bytes) -> None:
+        self.head, self.begun, self.found = head, begun, b""
+        self.is_open = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        transport.write(self.head)  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        if not self.is_open.done():
+            self.found += data
+            if not self.found.startswith((b"HTTP/1.1 101", b"HTTP/1.1 200")[: len(self.found)]):
+                self.is_open.set_exception(RuntimeError(self.found.decode(errors="replace")))
+            elif self.begun in self.found:
+                self.is_open.set_result(None)
+                self.found = b""
+            return
+        if PING in data:
+            self.transport.write(PONG)  # type: ignore[attr-defined]
+        text = self.found + data
+        Client.delivered += text.count(DELIVERED)
+        self.found = text[1 - len(DELIVERED) :]  # of one that is cut, the rest follows
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        Client.closed += 1
+        if not self.is_open.done():
+            self.is_open.set_exception(ConnectionError("closed before it was open"))
+
+
+@contextmanager
+def serving(folder: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Serve the database that the environment names; give the process and its port."""
+    server = subprocess.Popen(
+        [sys.executable, "manage.py", "serve", "--workers", "1"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        for line in server.stdout:
+            if "Parley answers at" in line:
+                break
+        yield server, int(line.strip().rstrip("/").rpartition(":")[2])
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
+
+
+def populate() -> tuple[list[str], str]:
+    """Make the people and their conversation; return their tokens and its id."""
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    from parley.accounts.models import User
+    from parley.conversations import operations as conversations
+    from parley.http.tokens import sign_in
+
+    call_command("migrate", verbosity=0)
+    people = [User(username=f"person{n}", email=f"person{n}@example.org") for n in range(PEOPLE)]
+    for each in people:
+        each.follow()
+    User.objects.bulk_create(people)
+    others = [each.user_id for each in people[1:]]
+    made, _ = conversations.create_conversation(
+        creator=people[0], participant_ids=others, kind="group", title="All"
+    )
+    return [sign_in(each).access for each in people], str(made)
+
+
+async def open_all(port: int, kind: str, tokens: list[str], count: int) -> list[Client]:
+    loop, gate = asyncio.get_running_loop(), asyncio.Semaphore(OPENING)
+    path = {"websocket": "/ws/", "events": "/api/events/"}[kind]
+
+    async def one(n: int) -> Client:
+        more = HANDSHAKE if kind == "websocket" else "Accept: text/event-stream\r\n"
+        token = tokens[n % len(tokens)]
+        head = (
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\n"
+            f"Authorization: Bearer {token}\r\n{more}\r\n"
+        ).encode()
+        client = Client(head, BEGUN[kind])
+        local = (f"127.0.0.{2 + n // PORTS}", 0)
+        async with gate:
+            await loop.create_connection(lambda: client, "127.0.0.1", port, local_addr=local)
+            await client.is_open
+        return client
+
+    return await asyncio.gather(*(one(n) for n in range(count)))
+
+
+def memory(pid: int) -> float:
+    """Return the resident memory of a process in KiB."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() / 1024
+
+
+def cpu(pid: int) -> float:
+    """Return the seconds of CPU that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+async def deliver(url: str, token: str, conversation: str, *, messages: int, sockets: int) -> None:
+    """Write so many messages, ten at a time, and wait until everyone has each of them."""
+    before = Client.delivered
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        for _ in range(messages // 10):
+            said = [
+                client.post(
+                    "/api/messages/",
+                    json={"conversation": conversation, "message_body": "x" * 80},
+                    headers={"Authorization": f"Bearer {token}"},
+                )
+                for _ in range(10)
+            ]
+            for answer in await asyncio.gather(*said):
+                answer.raise_for_status()
+    async with asyncio.timeout(30):
+        while Client.delivered - before < messages // 10 * 10 * sockets:  # noqa: ASYNC110 - others count
+            await asyncio.sleep(0.05)
+
+
+async def measure(
+    options: argparse.Namespace, pid: int, port: int, made: tuple[list[str], str]
+) -> None:
+    tokens, conversation = made
+    url = f"http://127.0.0.1:{port}"
+    warm = await open_all(port, options.kind, tokens, 100)
+    await deliver(url, tokens[0], conversation, messages=20, sockets=100)
+    for client in warm:
+        client.transport.close()
+    await asyncio.sleep(2)
+    idle, used = memory(pid), cpu(pid)
+    clients = await open_all(port, options.kind, tokens, options.sockets)
+    opening = (cpu(pid) - used) / options.sockets
+    await asyncio.sleep(3)
+    grown = memory(pid) - idle
+    print(f"{options.sockets} x {options.kind}: {grown / options.sockets:.1f} KiB each")
+    print(f"a handshake: {opening * 1e3:.2f} ms CPU")
+    used = cpu(pid)
+    await deliver(url, tokens[0], conversation, messages=options.messages, sockets=options.sockets)
+    deliveries = options.messages // 10 * 10 * options.sockets
+    print(f"a delivery: {(cpu(pid) - used) / deliveries * 1e6:.2f} µs CPU ({deliveries} in all)")
+    end, first = time.monotonic() + options.minutes * 60, memory(pid)
+    while time.monotonic() < end:
+        await deliver(url, tokens[0], conversation, messages=10, sockets=options.sockets)
+        await asyncio.sleep(1)
+    if options.minutes:
+        print(f"memory: {first / 1024:.1f} MiB, {memory(pid) / 1024:.1f} MiB at the end")
+    for client in clients:
+        client.transport.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--sockets", type=int, default=2_000)
+    parser.add_argument("--kind", choices=sorted(BEGUN), default="websocket")
+    parser.add_argument("--messages", type=int, default=100)
+    parser.add_argument("--minutes", type=float, default=0)
+    options = parser.parse_args()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
+        os.environ |= {
+            "PARLEY_ENV_FILE": os.devnull,
+            "PARLEY_DATA_DIR": folder,
+            "PARLEY_RATES": "off",
+            "PARLEY_ACCESS_LOG": "off",
+            "PORT": "0",
+            "DJANGO_SETTINGS_MODULE": "parley.config.settings",
+            "DJANGO_SECRET_KEY": "of the bench, and of nothing else whatsoever",
+        }
+        made = populate()
+        with serving(folder) as (server, port):
+            asyncio.run(measure(options, server.pid, port, made))
+
+
+if __name__ == "__main__":
+    main()
