@@ -26,6 +26,7 @@ from parley.kernel import ids
 from parley.kernel.async_database import close_database
 from parley.messaging import group_commit, operations
 from parley.messaging.models import Mark, Message
+from parley.messaging.operations.following import make_heavy
 from tests.conftest import PASSWORD
 from tests.talk import direct, group, say, write_to
 
@@ -480,6 +481,15 @@ class TestReading:
             while path:
                 previous, path = path, site.alike("GET", path, lane=reads()).json()[name]
             path = previous
+
+    def test_what_a_heavy_reader_lists_is_for_django(self, site, ada, ben, inbox):
+        make_heavy(ada.user_id)
+        site.sign_in(ada)
+        [first] = site.by_django(("GET", "/api/sync/?limit=200"))
+        sync = f"/api/sync/?cursor={first.json()['cursor']}"
+        for path in ("/api/conversations/", "/api/unread/", sync):
+            site.alike("GET", path, lane=False)
+        site.alike("GET", f"/api/conversations/{inbox[0]}/messages/", lane=reads())
 
     def test_an_unread_total_is_alike(self, site, ada, ben, cyd, mallory, inbox):
         for who in (ada, ben, cyd, mallory):

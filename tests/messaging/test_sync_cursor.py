@@ -225,4 +225,4 @@ class TestCost:
         else:
             assert few == many
         assert max(few) <= 26
-        assert few[-1] <= 7
+        assert few[-1] <= 8

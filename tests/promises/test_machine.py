@@ -41,6 +41,8 @@ from parley.messaging import operations, queries
 from parley.messaging import sync as sync_module
 from parley.messaging.drafts import Draft
 from parley.messaging.models import Message
+from parley.messaging.operations.following import make_heavy
+from tests.promises import listed
 from tests.promises.client import Client
 from tests.promises.model import Said, Talk
 from tests.talk import history
@@ -380,6 +382,18 @@ class Machine(RuleBasedStateMachine):
     def catch_up(self, who: int, limit: int) -> None:
         self.clients[who].catch_up(limit=limit)
 
+    # --- being in very many conversations, for which any number will do
+
+    @about("lists")
+    @rule(who=people)
+    def become_heavy(self, who: int) -> None:
+        make_heavy(self.users[who].user_id)
+
+    @about("lists")
+    @rule(who=people)
+    def look_at_lists(self, who: int) -> None:
+        assert listed.differing(self.users[who]) == []
+
     # --- what holds
 
     def _as_member(self, talk: Talk, who: int, do: Callable[[User], object]) -> bool:
@@ -462,6 +476,7 @@ class Machine(RuleBasedStateMachine):
 
 def test_any_sequence_leaves_counts_right_and_a_syncing_client_equal_to_a_fresh_one(monkeypatch):
     Machine.monkeypatch = monkeypatch
+    listed.install(monkeypatch)
     run_state_machine_as_test(
         Machine,
         settings=settings(

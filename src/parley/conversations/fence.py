@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from parley.conversations.models import Conversation, Fence, Generation
 from parley.kernel.database import in_transaction, is_lock_timeout
+from parley.kernel.hooks import Hook
 
 FENCE = 1
 LOCK_SPACE = 0x5041524C  # "PARL": the first key of this application's advisory locks
@@ -41,6 +42,10 @@ class Entered:
 class State:
     current: int
     settled: int
+
+
+# Called after each tick, outside of its transactions, with where the fence stands then.
+ticked: Hook[State] = Hook()
 
 
 def _create() -> None:
@@ -159,7 +164,9 @@ def tick(*, unless_within: timedelta = TICK) -> State:
     _open_next(unless_within)
     while _settle_oldest():
         pass
-    return state()
+    found = state()
+    ticked(found)
+    return found
 
 
 def tick_if_unsettled() -> State:

@@ -112,6 +112,8 @@ class Participant(models.Model):
             models.Index(
                 fields=["conversation", "left_at", "joined_at", "user"], name="participant_members"
             ),
+            # What I changed of my own since a generation: sync of who has very many.
+            models.Index(fields=["user", "gen"], name="participant_own_changes"),
         ]
 
     def __str__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connection
 from django.db.models import Field, IntegerField, Model, SmallIntegerField, TextField
@@ -13,6 +13,16 @@ from django.db.models import Field, IntegerField, Model, SmallIntegerField, Text
 STATEMENT_ROWS = 5_000
 # What every driver takes as it is, and what there is most of.
 PLAIN = (IntegerField, SmallIntegerField, TextField)
+
+
+T = TypeVar("T")
+
+
+def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Return the items, so many at a time."""
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 def write_rows(model: type[Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -31,6 +31,7 @@ from parley.kernel.database import (
 )
 from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
+from parley.messaging.listings import Listings, Shelves, listings
 from parley.messaging.models import Flag, Mark, Message, flagged
 from parley.messaging.seen import SeenMessage
 from parley.messaging.sight import first_hidden, not_removed, see, see_by_id, visible
@@ -137,16 +138,21 @@ def _walk(found: QuerySet[Participant], wanted: Wanted, n: int, *, everywhere: b
         return _sent(wanted, n)
     if wanted.unread_only:
         found = maybe_unread(wanted.viewer_id, found)
-    return _merge(found, wanted, n)
+    if not everywhere:
+        return _merge(found, wanted, n, None)
+    with listings(wanted.viewer_id) as listed:
+        return _merge(found, wanted, n, listed)
 
 
 # --- merging conversations ------------------------------------------------------------------------
 
 
-def _merge(found: QuerySet[Participant], wanted: Wanted, n: int) -> list[Edge]:
+def _merge(
+    found: QuerySet[Participant], wanted: Wanted, n: int, listed: Listings | None
+) -> list[Edge]:
     """Return the ``n`` edges nearest past the position, in the direction of the walk."""
     best: list[Edge] = []
-    for some in _by_activity(found, wanted):
+    for some in _by_activity(found, wanted, listed):
         if len(best) == n and not wanted.backward and some[0].conversation.active_at < best[-1][0]:
             break
         parts = _unread_edges if wanted.unread_only else _edges
@@ -156,7 +162,9 @@ def _merge(found: QuerySet[Participant], wanted: Wanted, n: int) -> list[Edge]:
     return best
 
 
-def _by_activity(found: QuerySet[Participant], wanted: Wanted) -> Iterator[list[Participant]]:
+def _by_activity(
+    found: QuerySet[Participant], wanted: Wanted, listed: Listings | None
+) -> Iterator[list[Participant]]:
     """Walk conversations, latest activity first, the first few on their own: they fill most pages.
 
     Going back in the list, only those active since the position.
@@ -164,18 +172,22 @@ def _by_activity(found: QuerySet[Participant], wanted: Wanted) -> Iterator[list[
     if wanted.backward and wanted.edge is not None:
         found = found.filter(conversation__active_at__gte=wanted.edge[0])
     ordered = found.only(*NEEDED).order_by(conversations.ACTIVE_AT.desc(), "-conversation_id")
-    chunk = list(ordered[:CHUNK])
-    step = FIRST
-    while chunk:
+    shelves = Shelves(unread=True if wanted.unread_only else None)
+    last, step = None, FIRST
+    while True:
+        older = ordered
+        if last is not None:
+            older = ordered.filter(
+                Q(conversation__active_at__lt=last[0])
+                | Q(conversation__active_at=last[0], conversation_id__lt=last[1])
+            )
+        if listed is not None:
+            older = older.filter(conversation_id__in=listed.by_time(shelves, last, CHUNK))
+        chunk = list(older[:CHUNK])
         yield from filter(None, (chunk[:step], chunk[step:]))
-        step = CHUNK
         if len(chunk) < CHUNK:
             return
-        last = chunk[-1].conversation
-        older = Q(conversation__active_at__lt=last.active_at) | Q(
-            conversation__active_at=last.active_at, conversation_id__lt=last.conversation_id
-        )
-        chunk = list(ordered.filter(older)[:CHUNK])
+        last, step = (chunk[-1].conversation.active_at, chunk[-1].conversation_id), CHUNK
 
 
 def _edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[tuple[Any, ...]]:

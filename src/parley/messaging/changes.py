@@ -20,6 +20,7 @@ from django.db.models.functions import Greatest
 from parley.conversations.models import Participant
 from parley.kernel.database import exactly, rows, union_all, uuid_value
 from parley.messaging.cursors import WHOLE_VERSION, Known
+from parley.messaging.listings import listings
 from parley.messaging.models import Mark, Message
 from parley.messaging.sight import first_hidden
 
@@ -67,11 +68,13 @@ MARK_GEN = """
 """
 
 
-def changed_after(viewer_id: UUID, gen: int, conversation_id: UUID | None) -> QuerySet[Participant]:
-    """Return the viewer's participations that come after a place in the order of (:func:`gen_of`,
-    conversation).
+def changed_after(
+    viewer_id: UUID, gen: int, conversation_id: UUID | None, most: int
+) -> list[Participant]:
+    """Return the first of the viewer's participations that come after a place in the order of
+    (:func:`gen_of`, conversation).
 
-    Without a conversation, all of a later generation.
+    Without a conversation, all of a later generation. Ask for them in a snapshot.
     """
     later = Q(changed_gen__gt=gen)
     if conversation_id is not None:
@@ -79,12 +82,13 @@ def changed_after(viewer_id: UUID, gen: int, conversation_id: UUID | None) -> Qu
     changed_gen = Case(
         When(left_at__isnull=False, then=F("gen")), default=Greatest("gen", "conversation__gen")
     )
-    return (
-        _participations(viewer_id)
-        .annotate(changed_gen=changed_gen)
-        .filter(later)
-        .order_by("changed_gen", "conversation_id")
-    )
+    mine = _participations(viewer_id)
+    with listings(viewer_id) as listed:
+        if listed is not None:
+            places = listed.changed_after(gen, conversation_id, most)
+            mine = mine.filter(conversation_id__in=places)
+        found = mine.annotate(changed_gen=changed_gen).filter(later)
+        return list(found.order_by("changed_gen", "conversation_id")[:most])
 
 
 def gen_of(mine: Participant) -> int:

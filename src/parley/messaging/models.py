@@ -110,3 +110,81 @@ class Mark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.conversation_id} {self.seq}"
+
+
+class Following(models.Model):
+    """The one row of who follows: the listings hold every change of ``followed`` and before."""
+
+    followed = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.followed} followed"
+
+
+class HeavyReader(models.Model):
+    """Someone in so many conversations that their lists are kept ready (:class:`Listing`)."""
+
+    user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="+")
+    is_complete = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return str(self.user_id)
+
+
+class Place(models.IntegerChoices):
+    """In which list a conversation stands; a wide one has too many heavy readers to follow."""
+
+    INBOX = 0
+    ARCHIVED = 1
+    LEFT = 2
+    WIDE = 3
+
+
+def shelf(place: Place, *, unread: bool, is_group: bool) -> int:
+    """Return the value of ``Listing.shelf``; of what is wide nothing else is known."""
+    if place is Place.WIDE:
+        return 4 * Place.WIDE
+    return 4 * place + 2 * unread + is_group
+
+
+WIDE = shelf(Place.WIDE, unread=False, is_group=False)
+
+
+class Listing(models.Model):
+    """Where one conversation stands in the lists of one heavy reader: derived, and only found by.
+
+    As it was when ``Following.followed`` was settled, or later; whoever reads looks at what changed
+    since by itself.
+    """
+
+    pk = models.CompositePrimaryKey("user_id", "conversation_id")
+    user = models.ForeignKey(
+        User, models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    conversation = models.ForeignKey(
+        Conversation, models.CASCADE, related_name="+", db_constraint=False, db_index=False
+    )
+    shelf = models.SmallIntegerField()
+    active_gen = models.BigIntegerField()
+    active_at = models.DateTimeField()
+    changed_gen = models.BigIntegerField()
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["user", "shelf", "active_gen", "active_at", "conversation"],
+                name="listing_inbox",
+            ),
+            # Lists of messages across conversations.
+            models.Index(
+                fields=["user", "shelf", "active_at", "conversation"], name="listing_by_time"
+            ),
+            models.Index(
+                fields=["user", "changed_gen", "conversation"], name="listing_changed_since"
+            ),
+            # Who has to be told of a change.
+            models.Index(fields=["conversation", "shelf"], name="listing_heavy_readers"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.conversation_id} of {self.user_id}"

@@ -5,6 +5,7 @@ history.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
 from parley.messaging.boxes import list_messages
 from parley.messaging.counting import count_messages
+from parley.messaging.listings import Listings, Shelves, listings
 from parley.messaging.models import Message
 from parley.messaging.receipts import list_receipts
 from parley.messaging.seen import SeenConversation, SeenMessage
@@ -161,14 +163,17 @@ def list_conversations(
     found = found.filter(is_archived) if archived else found.exclude(is_archived)
     if kind is not None:
         found = found.filter(conversation__kind=kind)
-    # Only the keys are sorted; whole rows are read for the page alone.
-    if unread_only:
-        keys = _with_unread(viewer, found, position, size + 1)
-    else:
-        keys = [_activity(*row) for row in _by_activity(found, position)[: size + 1]]
-    page = Page.cut(keys, size=size, position=position, key=lambda key: key)
-    listed = _participations(viewer, [UUID(key[-1]) for key in page.items])
-    return page.with_items(show(viewer, listed, newest(viewer, listed, messages), LIST_CAP))
+    shelves = Shelves(archived=archived, kind=kind, unread=True if unread_only else None)
+    with listings(viewer.user_id) as listed:
+        inbox = _Inbox(viewer, found, shelves, listed)
+        # Only the keys are sorted; whole rows are read for the page alone.
+        if unread_only:
+            keys = inbox.with_unread(position, size + 1)
+        else:
+            keys = inbox.keys(position, size + 1)
+        page = Page.cut(keys, size=size, position=position, key=lambda key: key)
+        chosen = _participations(viewer, [UUID(key[-1]) for key in page.items])
+        return page.with_items(show(viewer, chosen, newest(viewer, chosen, messages), LIST_CAP))
 
 
 def _participations(viewer: User, conversation_ids: Sequence[UUID]) -> list[Participant]:
@@ -186,16 +191,61 @@ def _activity(active_gen: int, active_at: datetime, conversation_id: UUID) -> Ac
     return active_gen, micros(active_at), str(conversation_id)
 
 
+@dataclass(frozen=True, slots=True)
+class _Inbox:
+    """The viewer's conversations that pass the filters, and where to look for them."""
+
+    viewer: User
+    found: QuerySet[Participant]
+    shelves: Shelves
+    listed: Listings | None
+
+    def keys(self, position: Position | None, n: int) -> list[Activity]:
+        """Return the ``n`` nearest past the position, latest activity first."""
+        found, edge = self.found, None if position is None else _edge(position)
+        backward = position is not None and position.backward
+        if self.listed is not None:
+            places = self.listed.by_activity(self.shelves, edge, n, backward=backward)
+            found = found.filter(conversation_id__in=places)
+        return [_activity(*row) for row in _by_activity(found, edge, backward=backward)[:n]]
+
+    def with_unread(self, position: Position | None, size: int) -> list[Activity]:
+        """Return the nearest ``size`` in which something is unread, as the count has it."""
+        found = maybe_unread(self.viewer.user_id, self.found)
+        keys: list[Activity] = []
+        for some in replace(self, found=found).in_steps(position, size):
+            listed = _participations(self.viewer, [UUID(key[-1]) for key in some])
+            counts = unread_counts(self.viewer.user_id, listed, cap=LIST_CAP)
+            counted = {str(conversation_id) for conversation_id, (n, _) in counts.items() if n}
+            keys += [key for key in some if key[-1] in counted]
+            if len(keys) >= size:
+                break
+        return keys[:size]
+
+    def in_steps(self, position: Position | None, step: int) -> Iterator[list[Activity]]:
+        """Walk the keys; many are sorted at once, few are looked at at a time."""
+        at_once = SORTED if self.listed is None else step
+        while True:
+            keys = self.keys(position, at_once)
+            for start in range(0, len(keys), step):
+                yield keys[start : start + step]
+            if len(keys) < at_once:
+                return
+            position = Position(keys[-1], backward=position is not None and position.backward)
+
+
+def _edge(position: Position) -> tuple[int, datetime, UUID]:
+    gen, at, conversation_id = position.key
+    return int(gen), from_micros(int(at)), UUID(str(conversation_id))
+
+
 def _by_activity(
-    found: QuerySet[Participant], position: Position | None
+    found: QuerySet[Participant], edge: tuple[int, datetime, UUID] | None, *, backward: bool
 ) -> QuerySet[Participant, tuple[int, datetime, UUID]]:
-    """Latest activity first, past the position; the database compares the ids, since their orders
+    """Latest activity first, past the edge; the database compares the ids, since their orders
     differ.
     """
-    backward = position is not None and position.backward
-    if position is not None:
-        gen, at, conversation_id = position.key
-        edge = (int(gen), from_micros(int(at)), UUID(str(conversation_id)))
+    if edge is not None:
         word = "gt" if backward else "lt"
         past = Q()
         for n, name in enumerate(ACTIVITY):
@@ -205,34 +255,6 @@ def _by_activity(
     order = (conversations.ACTIVE_GEN, conversations.ACTIVE_AT, F("conversation_id"))
     ordered = found.order_by(*(key.asc() if backward else key.desc() for key in order))
     return ordered.values_list(*ACTIVITY)
-
-
-def _with_unread(
-    viewer: User, found: QuerySet[Participant], position: Position | None, size: int
-) -> list[Activity]:
-    """Return the keys of the nearest ``size`` in which something is unread, as the count has it."""
-    keys: list[Activity] = []
-    for some in _in_steps(maybe_unread(viewer.user_id, found), position, size):
-        listed = _participations(viewer, [UUID(key[-1]) for key in some])
-        counts = unread_counts(viewer.user_id, listed, cap=LIST_CAP)
-        counted = {str(conversation_id) for conversation_id, (n, _) in counts.items() if n}
-        keys += [key for key in some if key[-1] in counted]
-        if len(keys) >= size:
-            break
-    return keys[:size]
-
-
-def _in_steps(
-    found: QuerySet[Participant], position: Position | None, step: int
-) -> Iterator[list[Activity]]:
-    """Walk the keys; many are sorted at once, few are looked at at a time."""
-    while True:
-        keys = [_activity(*row) for row in _by_activity(found, position)[:SORTED]]
-        for start in range(0, len(keys), step):
-            yield keys[start : start + step]
-        if len(keys) < SORTED:
-            return
-        position = Position(keys[-1], backward=position is not None and position.backward)
 
 
 def show(

@@ -67,7 +67,7 @@ def here(*, viewer: User) -> str:
     epochs.ensure_first()
     with snapshot():
         state = fence.state()
-        recent = changes.changed_after(viewer.user_id, state.settled, None)[:MOST_KNOWN]
+        recent = changes.changed_after(viewer.user_id, state.settled, None, MOST_KNOWN)
         known = {mine.conversation_id: _Step(mine, 0, _What.NOTHING).all for mine in recent}
         nonce = epochs.covering(state.current) or ""
         return Cursor(state.current, nonce, state.settled, known).write(viewer.user_id)
@@ -173,8 +173,8 @@ def _follow(viewer: User, held: Cursor, at: Pass, size: int) -> tuple[list[_Step
     there are more.
     """
     known = dict(held.known)
-    found = changes.changed_after(viewer.user_id, at.gen or 0, at.conversation_id)
-    participants = list(found[: size + 1 + len(known)])
+    most = size + 1 + len(known)
+    participants = changes.changed_after(viewer.user_id, at.gen or 0, at.conversation_id, most)
     resumed = None
     if at.begun is not None:
         resumed, known[at.begun[0]] = at.begun

@@ -15,6 +15,7 @@ from parley.accounts.models import User
 from parley.conversations import queries as conversations
 from parley.conversations.models import Participant
 from parley.kernel.database import rows, uuid_value
+from parley.messaging.listings import Listings, listings
 from parley.messaging.models import Flag, Mark, flagged
 from parley.messaging.seen import ReadState, UnreadTotal
 from parley.messaging.sight import first_hidden, see, visible
@@ -102,9 +103,22 @@ def _add(counted: dict[UUID, int], found: Iterable[tuple[Any, ...]]) -> None:
 def count_unread(*, viewer: User) -> UnreadTotal:
     """Return how much is unread in all; from 1,000 messages on it means "at least"."""
     live = maybe_unread(viewer.user_id, conversations.live_participations(viewer.user_id))
+    with listings(viewer.user_id) as listed:
+        return _total(
+            viewer.user_id, _chunks(live) if listed is None else _listed_chunks(live, listed)
+        )
+
+
+def _listed_chunks(found: QuerySet[Participant], listed: Listings) -> Iterable[list[Participant]]:
+    """Walk those that the listings name."""
+    for some in listed.unread(CHUNK):
+        yield list(found.filter(conversation_id__in=some))
+
+
+def _total(viewer_id: UUID, found: Iterable[list[Participant]]) -> UnreadTotal:
     messages = unread_conversations = 0
-    for chunks, chunk in enumerate(_chunks(live), start=1):
-        counts = unread_counts(viewer.user_id, chunk, cap=CAP)
+    for chunks, chunk in enumerate(found, start=1):
+        counts = unread_counts(viewer_id, chunk, cap=CAP)
         messages += sum(count for count, _ in counts.values())
         unread_conversations += sum(1 for count, _ in counts.values() if count)
         capped = messages >= CAP or chunks >= MOST_CHUNKS or any(c for _, c in counts.values())

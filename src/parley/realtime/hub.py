@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ from parley.conversations.acquaintance import sharing_with
 from parley.conversations.events import Event, Type, happened
 from parley.http import wire
 from parley.messaging import listening, queries
+from parley.messaging.operations.following import keep_lists
 from parley.realtime import pull
 from parley.realtime.broker import Broker, News
 from parley.realtime.connections import CURSOR, Close, Connection, Place
@@ -44,6 +46,7 @@ T = TypeVar("T")
 TICK_S = 1.0
 PULSE_S = 1.0
 CHECK_S = 3.0  # how often credentials are asked for; revocation is promised within 5 s
+KEEP_S = 3600.0  # how often it is asked who is in very many conversations
 RECHECK_S = 300.0  # how often it is asked whom a watcher may still watch
 HEARTBEAT_S = 25
 TYPING = timedelta(seconds=6)  # it ends by itself
@@ -87,7 +90,8 @@ class Hub:
         await self._note_place()
         happened.join(self.hear_here)
         await self._broker.start(self.hear)
-        for work in (self._deliver, self._tick, self._check, self._recheck, self._pulse):
+        works = (self._deliver, self._tick, self._check, self._recheck, self._pulse)
+        for work in (*works, self._keep_lists):
             self._tasks.append(asyncio.create_task(_for_ever(work)))
 
     async def send_away(self) -> None:
@@ -376,6 +380,14 @@ class Hub:
             if connection.watched:
                 shared = await self.ask(sharing_with, connection.user_id, set(connection.watched))
                 self.presence.keep(connection, frozenset(shared))
+
+    # --- lists
+
+    async def _keep_lists(self) -> None:
+        """Have the lists kept ready of whoever is in very many conversations by now."""
+        # Not all processes at once.
+        await asyncio.sleep(random.uniform(0.5, 1.5) * KEEP_S)  # noqa: S311 - no secret
+        await self.ask(keep_lists)
 
     # --- cursors
 

@@ -30,6 +30,7 @@ from parley.http import wire
 from parley.http.authentication import INNER
 from parley.http.tokens import SIGN_IN, USER
 from parley.kernel import ids
+from parley.messaging.listings import is_heavy
 
 LIFE_S = 4.0
 MOST = 20_000
@@ -38,12 +39,16 @@ SAFE = {"GET"}
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """Who asks, with how they are shown to themselves, and until when that holds."""
+    """Who asks, with how they are shown to themselves, and until when that holds.
+
+    The lists of heavy readers are not read here; of one who is not known as such yet they may be.
+    """
 
     viewer: User
     person: wire.Json
     until: float
     by_session: bool = False
+    is_heavy: bool = False
 
 
 class Credentials:
@@ -62,7 +67,8 @@ class Credentials:
         """
         inner = request.scope.get(INNER)
         if inner is not None:
-            return Proved(inner[0], wire.person(as_person(inner[0])), math.inf)
+            heavy = await is_heavy(viewer_id=inner[0].user_id)
+            return Proved(inner[0], wire.person(as_person(inner[0])), math.inf, is_heavy=heavy)
         header = request.headers.get(b"authorization")
         if header is not None:
             return self._fresh(header) or self._keep(header, await _by_header(header))
@@ -92,7 +98,7 @@ async def _by_header(header: bytes) -> Proved:
         return await _by_bearer(text)
     if scheme == b"Token" and text.isalnum():
         digest = hash_token(text.decode("latin-1"))
-        return _proved(await express.token_owner(digest=digest, at=timezone.now()))
+        return await _proved(await express.token_owner(digest=digest, at=timezone.now()))
     raise NotMine
 
 
@@ -103,7 +109,8 @@ async def _by_bearer(text: bytes) -> Proved:
         raise NotMine from None
     sign_in_id, user_id = (_id(token.get(claim)) for claim in (SIGN_IN, USER))
     left = float(token["exp"]) - time.time()
-    return _proved(await express.signed_in(sign_in_id=sign_in_id, user_id=user_id), left=left)
+    found = await express.signed_in(sign_in_id=sign_in_id, user_id=user_id)
+    return await _proved(found, left=left)
 
 
 def _id(claim: object) -> UUID:
@@ -115,15 +122,18 @@ def _id(claim: object) -> UUID:
 
 async def _by_session(key: str) -> Proved:
     found = await express.session_user(session_key=key, at=timezone.now())
-    return _proved(found, by_session=True)
+    return await _proved(found, by_session=True)
 
 
-def _proved(person: Person | None, *, left: float = LIFE_S, by_session: bool = False) -> Proved:
+async def _proved(
+    person: Person | None, *, left: float = LIFE_S, by_session: bool = False
+) -> Proved:
     if person is None:
         raise NotMine
     viewer = User(user_id=person.user_id, username=person.username, role=person.role)
     until = time.monotonic() + min(LIFE_S, left)
-    return Proved(viewer, wire.person(person), until, by_session)
+    heavy = await is_heavy(viewer_id=person.user_id)
+    return Proved(viewer, wire.person(person), until, by_session, heavy)
 
 
 def _check_csrf(asked: ASGIRequest) -> None:

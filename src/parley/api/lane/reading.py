@@ -63,7 +63,7 @@ async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
         messages = FEW.read(request.query)
     except Invalid:
         raise NotMine from None
-    if messages not in {0, 1}:
+    if messages not in {0, 1} or proved.is_heavy:
         raise NotMine
 
     async def answer() -> Answer:
@@ -88,7 +88,7 @@ async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
 
 async def prepare_unread(request: Arrived, proved: Proved) -> Prepared:
     """Return what answers ``GET /api/unread/``."""
-    if request.query:
+    if request.query or proved.is_heavy:
         raise NotMine
     total = await express.count_unread(viewer_id=proved.viewer.user_id)
     if total is None:
@@ -99,7 +99,7 @@ async def prepare_unread(request: Arrived, proved: Proved) -> Prepared:
 async def prepare_sync(request: Arrived, proved: Proved) -> Prepared:
     """Return what answers ``GET /api/sync/`` to a client that has everything."""
     cursor = request.query.get(CURSOR.name)
-    if not cursor or not request.query.keys() <= {CURSOR.name, LIMIT.name}:
+    if not cursor or proved.is_heavy or not request.query.keys() <= {CURSOR.name, LIMIT.name}:
         raise NotMine
     try:
         LIMIT.read(request.query)
