@@ -33,6 +33,7 @@ RESULTS = ROOT / "bench" / "results"
 MOST = 3.0  # how much dearer the large one may be
 FEW = 100
 SHORT = 1_000
+SMALL = 10  # members
 EACH = 10  # messages in each conversation of an inbox
 DEEP = 50  # pages of 200
 WARM_UP = 3
@@ -78,7 +79,7 @@ def database() -> Iterator[None]:
 class Scene:
     """Two people with little and with much, and the people they talk with."""
 
-    def __init__(self, *, conversations: int, messages: int) -> None:
+    def __init__(self, *, conversations: int, messages: int, members: int) -> None:
         from django.contrib.auth.hashers import make_password
 
         from parley.accounts.models import User
@@ -86,20 +87,28 @@ class Scene:
 
         self.password = "a lamp in the corner"
         hashed = make_password(self.password)
-        names = ["few", "many", *(f"peer-{n}" for n in range(conversations))]
+        peers = max(conversations, members)
+        names = ["few", "many", *(f"peer-{n}" for n in range(peers))]
         people = [User(username=name, password=hashed) for name in names]
         load_people(people)
         self.few, self.many, *self.peers = people
-        self.conversations, self.messages = conversations, messages
+        self.conversations, self.messages, self.members = conversations, messages, members
 
     def fill(self) -> None:
         """Load little and much, among the others' talk of this size."""
+        from parley.conversations import fence
         from parley.kernel.bulk import renew_statistics
+        from parley.messaging.operations.following import keep_lists
 
         for person, count in ((self.few, FEW), (self.many, self.conversations)):
-            self._load([self._pair(person, n) for n in range(count)])
+            every = count // FEW  # as much is unread, however many there are
+            self._load([self._pair(person, n, read=n % every > 0) for n in range(count)])
         self.short = self._long(SHORT)
         self.long = self._long(self.messages)
+        self.small, self.crowded = self._crowd(SMALL), self._crowd(self.members)
+        for _ in range(3):
+            fence.tick(unless_within=timedelta(0))
+        keep_lists()
         renew_statistics()
 
     def _load(self, histories: list[Any]) -> None:
@@ -108,13 +117,16 @@ class Scene:
         for start in range(0, len(histories), 2_000):
             load_histories(histories[start : start + 2_000])
 
-    def _pair(self, person: Any, n: int) -> Any:
-        """A direct conversation with a few messages, of which two are unread."""
+    def _pair(self, person: Any, n: int, *, read: bool) -> Any:
+        """A direct conversation with a few messages, all read or two unread."""
         from parley.messaging.operations.loading import History, Member
 
         people = [person.user_id, self.peers[n].user_id]
         began = NOW - timedelta(days=200) + timedelta(minutes=10 * n)
-        members = [Member(people[0], read_seq=EACH - 2), Member(people[1], read_seq=EACH)]
+        members = [
+            Member(people[0], read_seq=EACH if read else EACH - 2),
+            Member(people[1], read_seq=EACH),
+        ]
         return History("direct", began, members, self._talk(people, EACH, began))
 
     def _long(self, length: int) -> UUID:
@@ -128,6 +140,18 @@ class Scene:
         said = self._talk(people, length, began)
         self._load([History("group", began, members, said, title=f"{length} messages")])
         return Conversation.objects.get(title=f"{length} messages").conversation_id
+
+    def _crowd(self, size: int) -> UUID:
+        """A group of so many people, in which little was said."""
+        from parley.conversations.models import Conversation
+        from parley.messaging.operations.loading import History, Member
+
+        people = [self.few.user_id, *(peer.user_id for peer in self.peers[: size - 1])]
+        began = NOW - timedelta(days=300)
+        members = [Member(one, read_seq=EACH) for one in people]
+        said = self._talk(people[:2], EACH, began)
+        self._load([History("group", began, members, said, title=f"{size} members")])
+        return Conversation.objects.get(title=f"{size} members").conversation_id
 
     def _talk(self, people: list[UUID], length: int, began: datetime) -> Iterator[Any]:
         from parley.messaging.operations.loading import Said
@@ -163,13 +187,6 @@ class Caller:
     def to(self, place: str, path: str, body: dict[str, Any]) -> Callable[[], object]:
         return partial(self.post, place + path, body)
 
-    def caught_up(self) -> str:
-        """Return the address that says what is new, for a client that knows everything."""
-        path = "/api/sync/?limit=200"
-        while (news := self.get(path))["more"]:
-            path = f"/api/sync/?limit=200&cursor={news['cursor']}"
-        return f"/api/sync/?cursor={news['cursor']}"
-
     def after_pages(self, path: str, count: int) -> str:
         """Return the address of the page that lies so many pages on, or of the last one."""
         for _ in range(count):
@@ -192,10 +209,18 @@ class Case:
     promised: bool = True
 
 
+def caught_up(person: Any) -> str:
+    """Return the address that says what is new, for a client that knows everything."""
+    from parley.messaging.sync import here
+
+    return f"/api/sync/?cursor={here(viewer=person)}"
+
+
 def cases(scene: Scene) -> Iterator[Case]:
     few, many = Caller("few", scene.password), Caller("many", scene.password)
     yield from inboxes(scene, few, many)
     yield from histories(scene, few)
+    yield from crowds(scene, few)
 
 
 def inboxes(scene: Scene, few: Caller, many: Caller) -> Iterator[Case]:
@@ -219,15 +244,14 @@ def inboxes(scene: Scene, few: Caller, many: Caller) -> Iterator[Case]:
             f"{scene.conversations:,} conversations",
             partial(few.get, of_few),
             partial(many.get, of_many),
-            promised=path == inbox,  # the others are bounded, each in its own way
+            promised="deep" not in name or path == inbox,  # that of messages is the one that grows
         )
     yield Case(
         "sync, nothing new",
         f"{FEW} conversations",
         f"{scene.conversations:,} conversations",
-        partial(few.get, few.caught_up()),
-        partial(many.get, many.caught_up()),
-        promised=False,
+        partial(few.get, caught_up(scene.few)),
+        partial(many.get, caught_up(scene.many)),
     )
 
 
@@ -261,6 +285,18 @@ def histories(scene: Scene, few: Caller) -> Iterator[Case]:
         ("read", few.to(short, "read/", {}), few.to(long, "read/", {})),
     ):
         yield Case(name, f"{SHORT:,} messages", f"{scene.messages:,} messages", of_short, of_long)
+
+
+def crowds(scene: Scene, few: Caller) -> Iterator[Case]:
+    """The same questions about a group of few and of many members."""
+    small, large = (f"/api/conversations/{one}/" for one in (scene.small, scene.crowded))
+    said = {"message_body": "hello"}
+    for name, of_small, of_large in (
+        ("send", few.to(small, "messages/", said), few.to(large, "messages/", said)),
+        ("history, newest page", few.of(small, "messages/"), few.of(large, "messages/")),
+        ("read", few.to(small, "read/", {}), few.to(large, "read/", {})),
+    ):
+        yield Case(name, f"{SMALL} members", f"{scene.members:,} members", of_small, of_large)
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -355,6 +391,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--messages", type=int, default=1_000_000, help="in the long conversation")
     parser.add_argument("--conversations", type=int, default=10_000, help="of whoever has many")
+    parser.add_argument("--members", type=int, default=10_000, help="of the large group")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--write", action="store_true", help="keep the figures in bench/results/")
     return parser.parse_args()
@@ -366,7 +403,9 @@ def main() -> None:
         prepare_django(folder)
         with database():
             began = time.monotonic()
-            scene = Scene(conversations=asked.conversations, messages=asked.messages)
+            scene = Scene(
+                conversations=asked.conversations, messages=asked.messages, members=asked.members
+            )
             scene.fill()
             print(f"Loaded in {time.monotonic() - began:.0f} s.", flush=True)
             rows = [measure(case, asked.rounds) for case in cases(scene)]
