@@ -50,18 +50,23 @@ class Device:
     codes: list[int | None] = field(default_factory=list)
     _known: set[tuple[str, int]] = field(default_factory=set)
     _newest: dict[str, int] = field(default_factory=dict)
-    _connection: Any = None
+    _listening: asyncio.Task[None] | None = None
+    _socket: websockets.ClientConnection | None = None
 
     async def run(self) -> None:
         """Listen for ever; until cancelled."""
         while True:
             self._newest = {}
             try:
-                await self.listen()
+                self._listening = asyncio.create_task(self.listen())
+                await asyncio.wait([self._listening])
+                if not self._listening.cancelled():
+                    self._listening.result()
             except (OSError, httpx.HTTPError, websockets.WebSocketException, TimeoutError):
                 pass
             finally:
-                self._connection = None
+                if self._listening is not None:
+                    self._listening.cancel()  # where this is cancelled itself
             self.cuts += 1
             await asyncio.sleep(AGAIN_S)
 
@@ -69,7 +74,9 @@ class Device:
         raise NotImplementedError
 
     async def cut(self) -> None:
-        """End the connection that there is, as a network would."""
+        """End the connection that there is, in the middle of whatever comes."""
+        if self._listening is not None:
+            self._listening.cancel()
 
     def take(self, message: dict[str, Any], *, is_ordered: bool = True) -> None:
         where, revision = message["conversation"], message["revision"]
@@ -100,7 +107,7 @@ class SocketDevice(Device):
         async with websockets.connect(
             url, additional_headers=self.person.headers, max_size=None, open_timeout=10
         ) as socket:
-            self._connection = socket
+            self._socket = socket
             try:
                 hello = json.loads(await socket.recv())
                 if self.cursor is not None:
@@ -126,32 +133,25 @@ class SocketDevice(Device):
         self.resyncs += frame["type"] == "resync"
 
     async def cut(self) -> None:
-        if self._connection is not None:
-            self._connection.transport.abort()
+        if self._socket is not None:
+            self._socket.transport.abort()  # without the words that a polite end takes
 
 
 @dataclass
 class StreamDevice(Device):
     async def listen(self) -> None:
         headers = {"Last-Event-ID": self.cursor} if self.cursor else {}
-        async with self.person.client(self.address(), timeout=40) as client:
-            self._connection = client
-            async with client.stream("GET", "/api/events/", headers=headers) as stream:
-                stream.raise_for_status()
-                is_live = self.cursor is None
-                async for id_, type_, data in _events(stream):
-                    self.opened.set()
-                    if type_ in MESSAGES:
-                        self.take(data["message"], is_ordered=is_live)
-                    # What was missed comes first; the cursor that ends it is where live begins.
-                    is_live |= type_ == "cursor"
-                    self.resyncs += type_ == "resync"
-                    self.cursor = id_ or self.cursor
-
-    async def cut(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(Exception):
-                await self._connection.aclose()
+        async with (
+            self.person.client(self.address(), timeout=40) as client,
+            client.stream("GET", "/api/events/", headers=headers) as stream,
+        ):
+            stream.raise_for_status()
+            async for id_, type_, data in _events(stream):
+                self.opened.set()
+                if type_ in MESSAGES:
+                    self.take(data["message"], is_ordered=id_ is not None)
+                self.resyncs += type_ == "resync"
+                self.cursor = id_ or self.cursor
 
 
 async def _events(stream: httpx.Response) -> AsyncIterator[tuple[str | None, str, Any]]:
