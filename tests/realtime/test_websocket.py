@@ -1,5 +1,6 @@
 import asyncio
 import json
+import threading
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from parley.conversations.events import happened
 from parley.messaging import operations
 from parley.messaging.models import Message
 from parley.realtime import hub
+from parley.realtime.tickets import still_valid
 from tests.realtime.conftest import heard, in_thread, live, put, quiet
 from tests.talk import direct, group, say
 
@@ -386,6 +388,31 @@ class TestEnd:
 
         assert asyncio.run(scene(deactivate)) == 4401
         assert accounts  # the operations end sign-ins by the same columns
+
+    def test_does_not_come_to_who_opened_while_others_were_checked(
+        self, monkeypatch, server, bearer, ada, ben
+    ):
+        asked, answer, done = threading.Event(), threading.Event(), threading.Event()
+
+        def slowly(credentials):
+            if asked.is_set():
+                done.set()  # the first check is over, and what it closes is closed
+            asked.set()
+            answer.wait(8)
+            return still_valid(credentials)
+
+        async def scene():
+            async with live(server, bearer(ada)):
+                assert await asyncio.to_thread(asked.wait, 8)
+                async with live(server, bearer(ben)) as bens:
+                    answer.set()
+                    assert await asyncio.to_thread(done.wait, 8)
+                    await put(bens, type="ping", ref=1)
+                    assert (await heard(bens, "pong"))["ref"] == 1
+
+        monkeypatch.setattr(hub, "CHECK_S", 0.1)
+        monkeypatch.setattr(hub, "still_valid", slowly)
+        asyncio.run(scene())
 
     def test_of_an_eleventh_socket_comes_at_once(self, server, bearer, ada):
         async def scene():

@@ -368,9 +368,9 @@ class Hub:
         credentials = {connection.credential for connection in self._everyone()}
         if not credentials:
             return
-        valid = await self.ask(still_valid, credentials)
-        for connection in list(self._everyone()):
-            if connection.credential not in valid:
+        ended = credentials - await self.ask(still_valid, credentials)
+        for connection in list(self._everyone()):  # of who came meanwhile nothing was asked
+            if connection.credential in ended:
                 connection.close(Close.NOT_SIGNED_IN)
 
     async def _recheck(self) -> None:
