@@ -22,8 +22,8 @@ from parley.conversations import fence
 from parley.conversations import operations as conversations
 from parley.conversations.models import Participant
 from parley.kernel.errors import Refusal
+from parley.messaging import boxes, operations, queries, unread
 from parley.messaging import listings as reading
-from parley.messaging import operations, queries
 from parley.messaging.listings import listings
 from parley.messaging.models import WIDE, Following, HeavyReader, Listing
 from parley.messaging.operations import following
@@ -44,6 +44,9 @@ TALKS = 24
 @pytest.fixture(autouse=True)
 def _both_ways(monkeypatch):
     listed.install(monkeypatch)
+    # What is walked in steps is so with few, too.
+    monkeypatch.setattr(unread, "CHUNK", 6)
+    monkeypatch.setattr(boxes, "CHUNK", 7)
 
 
 def tick() -> None:

@@ -21,11 +21,16 @@ from django.db.models import QuerySet
 from parley.conversations.models import Kind
 from parley.kernel import async_database
 from parley.kernel.bulk import in_batches
-from parley.kernel.database import rows, snapshot, union_all, uuid_value
+from parley.kernel.database import instant_value, rows, snapshot, union_all, uuid_value
 from parley.messaging.models import WIDE, Following, HeavyReader, Listing, Place, shelf
 
 # More changes than these that are not followed yet are dearer than to look at everything.
 MOST_MOVING = 1_000
+
+Edge = tuple[Any, ...]
+BY_ACTIVITY = ("active_gen", "active_at", "conversation_id")
+BY_TIME = ("active_at", "conversation_id")
+BY_CHANGE = ("changed_gen", "conversation_id")
 
 # The order of the join is said, for the few that changed come first.
 JOIN = {"sqlite": "CROSS JOIN", "mysql": "STRAIGHT_JOIN"}
@@ -96,69 +101,66 @@ class Listings:
     moving: list[UUID]
 
     def by_activity(
-        self, shelves: Shelves, edge: tuple[Any, ...] | None, n: int, *, backward: bool = False
+        self, shelves: Shelves, edge: Edge | None, n: int, *, backward: bool = False
     ) -> set[UUID]:
         """Where the ``n`` nearest past (active_gen, active_at, conversation) are."""
-        names = ("active_gen", "active_at", "conversation_id")
-        return self._among(shelves, names, edge, n, backward=backward)
+        parts = self._parts(shelves, BY_ACTIVITY, edge, up=backward)
+        return self._with_moving(parts, BY_ACTIVITY, n, up=backward)
 
-    def by_time(self, shelves: Shelves, edge: tuple[Any, ...] | None, n: int) -> set[UUID]:
+    def by_time(self, shelves: Shelves, edge: Edge | None, n: int) -> set[UUID]:
         """Where the ``n`` nearest before (active_at, conversation) are."""
-        return self._among(shelves, ("active_at", "conversation_id"), edge, n, backward=False)
+        return self._with_moving(
+            self._parts(shelves, BY_TIME, edge, up=False), BY_TIME, n, up=False
+        )
 
     def changed_after(self, gen: int, conversation_id: UUID | None, n: int) -> set[UUID]:
         """Where the first ``n`` after (changed_gen, conversation) are."""
-        names = ("changed_gen", "conversation_id")
         own = Listing.objects.filter(user_id=self.viewer_id)
         if conversation_id is None:
-            parts = [own.filter(changed_gen__gt=gen).order_by(*names)]
+            parts = [own.filter(changed_gen__gt=gen).order_by(*BY_CHANGE)]
         else:
-            parts = _past(own, names, (gen, conversation_id), up=True)
-        return self._nearest(parts, names, n, up=True)
+            parts = _past(own, BY_CHANGE, (gen, conversation_id), up=True)
+        return self._with_moving(parts, BY_CHANGE, n, up=True)
 
     def unread(self, size: int) -> Iterator[Sequence[UUID]]:
         """Walk those in which something may be unread, in chunks."""
         yield from in_batches(self.moving, size)
-        for number in Shelves(unread=True).numbers():
-            own = Listing.objects.filter(user_id=self.viewer_id, shelf=number)
-            ordered = own.order_by("-active_at", "-conversation_id")
-            start, moving = 0, set(self.moving)
-            while some := list(
-                ordered.values_list("conversation_id", flat=True)[start : start + size]
-            ):
-                yield [conversation_id for conversation_id in some if conversation_id not in moving]
-                start += size
+        moving, edge = set(self.moving), None
+        while True:
+            parts = self._parts(Shelves(unread=True), BY_TIME, edge, up=False)
+            found = _walk(parts, BY_TIME, size, up=False)
+            places = [uuid_value(row[-1]) for row in found]
+            yield [place for place in places if place not in moving]
+            if len(found) < size:
+                return
+            edge = (instant_value(found[-1][0]), places[-1])
 
-    def _among(
-        self,
-        shelves: Shelves,
-        names: Sequence[str],
-        edge: tuple[Any, ...] | None,
-        n: int,
-        *,
-        backward: bool,
-    ) -> set[UUID]:
-        parts: list[QuerySet[Listing]] = []
-        for number in shelves.numbers():
-            own = Listing.objects.filter(user_id=self.viewer_id, shelf=number)
-            parts += _past(own, names, edge, up=backward)
-        return self._nearest(parts, names, n, up=backward)
+    def _parts(
+        self, shelves: Shelves, names: Sequence[str], edge: Edge | None, *, up: bool
+    ) -> list[QuerySet[Listing]]:
+        own = Listing.objects.filter(user_id=self.viewer_id)
+        numbers = shelves.numbers()
+        return [p for n in numbers for p in _past(own.filter(shelf=n), names, edge, up=up)]
 
-    def _nearest(
+    def _with_moving(
         self, parts: Sequence[QuerySet[Listing]], names: Sequence[str], n: int, *, up: bool
     ) -> set[UUID]:
         # What is moving may stand where it no longer belongs, and take a place.
-        most = n + len(self.moving)
-        order = ", ".join(
-            f"{place} {'ASC' if up else 'DESC'}" for place in range(1, len(names) + 1)
-        )
-        walks = [part.values_list(*names)[:most] for part in parts]
-        found = union_all(walks, order=order, size=most)
+        found = _walk(parts, names, n + len(self.moving), up=up)
         return {*self.moving, *(uuid_value(row[-1]) for row in found)}
 
 
+def _walk(
+    parts: Sequence[QuerySet[Listing]], names: Sequence[str], n: int, *, up: bool
+) -> list[tuple[Any, ...]]:
+    """Return the first ``n`` of all parts, by these names, in the database's order."""
+    word = "ASC" if up else "DESC"
+    order = ", ".join(f"{place} {word}" for place in range(1, len(names) + 1))
+    return union_all([part.values_list(*names)[:n] for part in parts], order=order, size=n)
+
+
 def _past(
-    found: QuerySet[Listing], names: Sequence[str], edge: tuple[Any, ...] | None, *, up: bool
+    found: QuerySet[Listing], names: Sequence[str], edge: Edge | None, *, up: bool
 ) -> list[QuerySet[Listing]]:
     """Walk past an edge, in as many parts as it has numbers: each is one stretch of the index."""
     ordered = found.order_by(*(name if up else f"-{name}" for name in names))
