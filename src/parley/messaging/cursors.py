@@ -127,3 +127,11 @@ def _unpack_pass(settled: int, gen: int | None, at: str, begun: list[Any] | None
         return Pass(settled, gen, conversation_id)
     [begun_id] = _unpack(begun[0])
     return Pass(settled, gen, conversation_id, (begun_id, Known(*begun[1:])))
+
+
+def is_under_way(text: str, user_id: UUID) -> bool:
+    """Whether this cursor continues a pass that had begun; one that cannot be read does not."""
+    try:
+        return Cursor.read(text, user_id).under_way is not None
+    except InvalidCursor:
+        return False

@@ -17,6 +17,7 @@ from parley.http.handshakes import prove
 from parley.http.refusals import as_api_exception, content_of
 from parley.kernel.errors import Refusal
 from parley.messaging import sync
+from parley.messaging.cursors import is_under_way
 from parley.realtime import inner, tickets
 from parley.realtime.connections import Close, Connection
 from parley.realtime.frames import Frame, event
@@ -187,7 +188,8 @@ class Stream:
 
     async def _missed(self, cursor: str) -> AsyncIterator[str]:
         """Everything since a cursor, as events; each page ends with the cursor to go on from."""
-        more = True
+        # What changed between the first pages of a pass and this connection is for another pass.
+        again, more = is_under_way(cursor, self._proved[0].user_id), True
         while more:
             status, news = await inner.call(
                 self._application,
@@ -203,7 +205,8 @@ class Stream:
             for frame in _as_events(news):
                 yield written(frame, None)
             self.connection.note(news)
-            cursor, more = news["cursor"], news["more"]
+            cursor, more = news["cursor"], news["more"] or again
+            again = again and news["more"]
             frame = event("cursor", timezone.now(), content={"cursor": cursor})
             yield written(frame, cursor)
         self.connection.is_resuming = False

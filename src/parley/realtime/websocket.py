@@ -23,6 +23,7 @@ from parley.http.handshakes import prove
 from parley.http.refusals import as_api_exception, content_of
 from parley.kernel.errors import Refusal
 from parley.messaging import operations, queries
+from parley.messaging.cursors import is_under_way
 from parley.messaging.sync import here
 from parley.realtime import inner, tickets
 from parley.realtime.connections import Close, Connection
@@ -307,7 +308,8 @@ class Socket:
         if not isinstance(cursor, str):
             raise BadFrame("cursor is missing.")
         self.connection.is_resuming = True
-        more = True
+        # What changed between the first pages of a pass and this connection is for another pass.
+        again, more = is_under_way(cursor, self.user.user_id), True
         while more and self.connection.close_code is None:
             await self.connection.emptied()
             status, news = await self._call("GET", "/api/sync/", query={"cursor": cursor})
@@ -315,6 +317,8 @@ class Socket:
                 # Of a cursor that is no good nothing was missed; of a fault, the rest of the pages.
                 self.connection.is_resuming = status not in (400, 410)
                 return
+            if again and not news["more"]:
+                news["more"], again = True, False
             self._answer({"type": "sync", **news}, ref)
             self.connection.note(news)
             cursor, more = news["cursor"], news["more"]
