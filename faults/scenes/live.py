@@ -6,7 +6,7 @@ import asyncio
 import random
 import signal
 
-from faults.clients import Sender
+from faults.clients import Person, Sender
 from faults.history import History
 from faults.listeners import Device, SocketDevice, StreamDevice, listening, until_all_have
 from faults.report import Finding, at_least, at_most, equal, fault, safe, sent, told
@@ -79,6 +79,7 @@ async def streams_cut(stage: Stage) -> list[Finding]:
     addresses = [server.address for server in servers]
     people = await stage.cast(addresses[0])
     talks = await stage.groups(addresses[0], people)
+    await _settle(addresses[0], people[0])
     history = History()
     senders = [
         Sender(person, [*addresses[n % 2 :], *addresses[: n % 2]], history, pause=0.05)
@@ -120,3 +121,11 @@ async def _kill(stage: Stage) -> None:
             await stage.broker.restart(signal.SIGKILL)
         else:
             await stage.servers[n // 2].restart()
+
+
+async def _settle(address: str, person: Person) -> None:
+    """Let the beginning of the groups settle: what is new whole comes with its newest twenty."""
+    async with person.client(address) as client:
+        for _ in range(4):
+            await client.get("/api/sync/")
+            await asyncio.sleep(1.1)
