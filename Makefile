@@ -3,7 +3,7 @@
 # make test    every check and every test
 # make check   format, lint, types, imports
 # make format  put the code in the form that `make check` wants
-# make bench   how fast it is, beside the database and plain views (QUICK=1: less of it)
+# make bench   how fast it is, beside databases and plain views; into the README (QUICK=1: less, kept nowhere)
 # make bench-cost  whether a request costs more where there is more (in the database of DATABASE_URL)
 # make bench-dialects  each dialect beside the plain design of its original, on SQLite and PostgreSQL
 # make faults  what is promised, while processes, databases and connections are made to fail
@@ -43,7 +43,7 @@ format: python
 
 bench: python
 	@$(VENV) $(DEVELOPMENT)
-	@exec $(RUN) bench/speed.py --write $(if $(QUICK),--quick)
+	@exec $(RUN) -m bench.speed $(if $(QUICK),--quick,--write)
 
 bench-cost: python
 	@$(VENV)

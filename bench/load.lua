@@ -1,8 +1,8 @@
--- What one kind of request is, for wrk: BENCH_PAIRS names a file of "token conversation cursor" lines.
+-- What one kind of request is, for wrk: BENCH_PAIRS names a file of "token conversation cursor message" lines.
 local lines = {}
 for line in io.lines(os.getenv("BENCH_PAIRS")) do
-  local token, conversation, cursor = line:match("(%S+) (%S+) (%S+)")
-  lines[#lines + 1] = { token, conversation, cursor }
+  local token, conversation, cursor, message = line:match("(%S+) (%S+) (%S+) (%S+)")
+  lines[#lines + 1] = { token, conversation, cursor, message }
 end
 local kind = os.getenv("BENCH_KIND")
 local body = '{"message_body":"The quick brown fox jumps over the lazy dog, again and again."}'
@@ -20,6 +20,10 @@ request = function()
   if kind == "history" then return ask("GET", talk .. "/messages/", line) end
   if kind == "inbox" then return ask("GET", "/api/conversations/?limit=25", line) end
   if kind == "unread" then return ask("GET", "/api/unread/", line) end
+  if kind == "message" then return ask("GET", "/api/messages/" .. line[4] .. "/", line) end
+  if kind == "star" then return ask("PUT", "/api/messages/" .. line[4] .. "/star/", line) end
+  if kind == "conversation" then return ask("GET", talk .. "/", line) end
+  if kind == "users" then return ask("GET", "/api/users/?limit=25", line) end
   if kind == "sync" then return ask("GET", "/api/sync/?cursor=" .. line[3], line) end
   return ask("POST", talk .. "/read/", line, '{"seq":' .. math.random(50) .. "}")
 end

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from parley.accounts.models import User
 from parley.conversations.models import Conversation, Participant
-from parley.messaging.models import Message
+from parley.messaging.models import Flag, Mark, Message
 
 
 class UserSerializer(serializers.ModelSerializer):
@@ -111,6 +111,39 @@ class HistoryViewSet(viewsets.ModelViewSet):
         )
 
 
+class MessageViewSet(viewsets.ModelViewSet):
+    serializer_class = MessageSerializer
+    lookup_url_kwarg = "message_id"
+
+    def get_queryset(self):
+        found = Message.objects.filter(conversation__participants__user=self.request.user)
+        return found.select_related("sender")
+
+    @action(detail=True, methods=["put"])
+    def star(self, request, message_id):
+        message = self.get_object()
+        Mark.objects.update_or_create(
+            user=request.user,
+            conversation_id=message.conversation_id,
+            seq=message.seq,
+            defaults={"flags": Flag.STARRED, "starred_sent_at": message.sent_at},
+            create_defaults={
+                "message_id": message.message_id,
+                "flags": Flag.STARRED,
+                "starred_sent_at": message.sent_at,
+                "version": 1,
+                "gen": 1,
+            },
+        )
+        return Response(self.get_serializer(message).data)
+
+
+class UserViewSet(viewsets.ReadOnlyModelViewSet):
+    serializer_class = UserSerializer
+    pagination_class = Pages
+    queryset = User.objects.order_by("username")
+
+
 class ConversationViewSet(viewsets.ModelViewSet):
     serializer_class = ConversationSerializer
     pagination_class = Pages
@@ -154,6 +187,10 @@ TALK = "api/conversations/<uuid:conversation_id>/"
 LIST = {"get": "list", "post": "create"}
 urlpatterns = [
     path("api/conversations/", ConversationViewSet.as_view({"get": "list"})),
+    path(TALK, ConversationViewSet.as_view({"get": "retrieve"})),
+    path("api/messages/<uuid:message_id>/", MessageViewSet.as_view({"get": "retrieve"})),
+    path("api/messages/<uuid:message_id>/star/", MessageViewSet.as_view({"put": "star"})),
+    path("api/users/", UserViewSet.as_view({"get": "list"})),
     path(f"{TALK}messages/", HistoryViewSet.as_view(LIST)),
     path(f"{TALK}read/", ConversationViewSet.as_view({"post": "read"})),
     path("api/unread/", ConversationViewSet.as_view({"get": "unread"})),

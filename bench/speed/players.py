@@ -1,0 +1,134 @@
+"""Who plays a row: wrk and a WebSocket client against a server, pgbench and sqlite3 against SQL.
+
+All keep so many requests under way, each as soon as the last was answered: a server that stalls is
+asked less meanwhile, so the latencies are those of this many patient clients, and leave out what
+others who came during a stall would have waited.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from bench.speed import servers, statements
+from bench.speed.rows import Row
+from bench.speed.verdicts import Run
+from bench.speed.world import NAME
+
+
+def play_server(row: Row, port: int, pid: int, seconds: int, folder: Path) -> Run:
+    """Play requests by a program that costs a fraction of what a server does."""
+    pairs = folder / ("hot" if row.kind == "hot" else "pair")
+    servers.wait_until_idle(port)
+    environment = os.environ | {"BENCH_KIND": row.kind, "BENCH_PAIRS": str(pairs)}
+    if row.player == "websocket":
+        command = [sys.executable, "-m", "bench.speed.websocket", str(port), str(pairs)]
+        command += [str(row.clients), str(seconds)]
+    else:
+        command = ["wrk", "-t1", f"-c{row.clients}", f"-d{seconds}s", "--timeout", "60s"]
+        command += ["-s", "bench/load.lua", f"http://127.0.0.1:{port}"]
+    before = _cpu(pid)
+    done = subprocess.run(
+        command, cwd=servers.ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    after = _cpu(pid)
+    found = re.search(r"BENCH (\d+) (\d+) (\d+) (\d+) (\d+)", done.stdout)
+    if found is None:
+        raise RuntimeError(f"{row.name}: {done.stdout}{done.stderr}")
+    requests, micros, p50, p99, errors = map(int, found.groups())
+    if errors:
+        raise RuntimeError(f"{row.name}: {errors} of {requests} requests failed")
+    requests = max(requests, 1)
+    costs = [1_000 * max(b - a, 0) / requests for a, b in zip(before, after, strict=True)]
+    return Run(1e6 * requests / micros, p50 / 1_000, p99 / 1_000, *costs)
+
+
+def _cpu(pid: int) -> tuple[float, float, float]:
+    return (
+        servers.cpu_of(servers.family(pid)),
+        servers.cpu_of(database_processes()),
+        servers.cpu_of_clients(),
+    )
+
+
+def database_processes() -> list[int]:
+    """Return the processes that work for the bench's database; an embedded one has none."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            asked = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid<>pg_backend_pid()"
+            cursor.execute(asked, [NAME])
+            return [pid for (pid,) in cursor.fetchall()]
+        if connection.vendor == "mysql":
+            cursor.execute("SELECT @@pid_file, @@datadir")
+            file, folder = map(Path, cursor.fetchone())
+            path = folder / file
+            return [int(path.read_text())] if path.exists() else []
+    return []
+
+
+def play_sql(row: Row, seconds: int) -> Run:
+    """Play what the product asks of the database, with nothing in between."""
+    from django.db import connection
+
+    return _play_sqlite(row, seconds) if connection.vendor == "sqlite" else _pgbench(row, seconds)
+
+
+def _pgbench(row: Row, seconds: int) -> Run:
+    """Play the statements by themselves, each connection one after the other."""
+    from parley.kernel.async_database import OPTIONS
+
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+        file.write(statements.script(row.kind))
+        file.flush()
+        command = ["pgbench", "-n", "-M", "prepared", "-f", file.name, "-T", str(seconds)]
+        command += ["-c", str(row.clients), "-j", "1", "-h", parts.hostname or "", "-U"]
+        command += [parts.username or "", "-p", str(parts.port or 5432), NAME]
+        environment = os.environ | {"PGOPTIONS": OPTIONS}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{row.name}: pgbench: {done.stderr}")
+    rate = float(re.findall(r"tps = ([0-9.]+)", done.stdout)[-1])
+    latency = float(re.findall(r"latency average = ([0-9.]+)", done.stdout)[-1])
+    return Run(rate, latency, latency)
+
+
+def _play_sqlite(row: Row, seconds: int) -> Run:
+    """Insert rows like those of the product, as many at once as its clients could gather."""
+    from django.conf import settings
+
+    with tempfile.TemporaryDirectory(dir=Path(settings.DATABASES["default"]["NAME"]).parent) as at:
+        raw = sqlite3.connect(Path(at) / "raw.sqlite3", isolation_level=None)
+        raw.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
+        raw.execute("ATTACH ? AS product", [str(settings.DATABASES["default"]["NAME"])])
+        made = "SELECT sql FROM product.sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL"
+        for (sql,) in raw.execute(made, ["messaging_message"]).fetchall():
+            raw.execute(sql)
+        like = raw.execute("SELECT * FROM product.messaging_message LIMIT 1")
+        names, pattern = [column[0] for column in like.description], like.fetchone()
+        raw.execute("DETACH product")
+        new, seq_at, revision_at = map(names.index, ("message_id", "seq", "revision"))
+        sql = f"INSERT INTO messaging_message VALUES ({', '.join('?' * len(names))})"  # noqa: S608
+        began, seq = time.perf_counter(), 0
+        while time.perf_counter() - began < seconds:
+            raw.execute("BEGIN IMMEDIATE")
+            for _ in range(row.clients):
+                seq += 1
+                inserted = list(pattern)
+                inserted[new], inserted[seq_at], inserted[revision_at] = uuid4().hex, seq, seq
+                raw.execute(sql, inserted)
+            raw.execute("COMMIT")
+        took = time.perf_counter() - began
+        raw.close()
+    latency = 1_000 * took * row.clients / seq
+    return Run(seq / took, latency, latency)
