@@ -104,7 +104,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
         for part in chosen.part:
             if part == "live":
-                found = [] if chosen.only else live.measure(quick=chosen.quick)
+                found = [] if chosen.only else live.measure(Path(folder), quick=chosen.quick)
             elif rows_of(part, chosen.only):
                 measured = run_part(part, chosen, Path(folder))
                 found = measured["rows"]
