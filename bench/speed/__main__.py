@@ -1,6 +1,6 @@
 """How fast is it, against the database itself and against a plain Django REST framework?
 
-    python -m bench.speed [--quick] [--rounds 5] [--seconds 3] [--only send …] [--part …] [--write]
+    python -m bench.speed [--quick] [--rounds 5] [--seconds 2] [--only send …] [--part …] [--write]
 
 Needs ``wrk``, ``pgbench`` and the servers of PostgreSQL and MariaDB (``BENCH_POSTGRESQL``,
 ``BENCH_MYSQL``: an address without a database; default this machine's). In a database of its own
@@ -39,7 +39,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="little data, one short round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="kinds of rows")
     parser.add_argument("--part", nargs="*", choices=PARTS, default=list(PARTS))
     parser.add_argument("--write", action="store_true")

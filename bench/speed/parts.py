@@ -44,7 +44,7 @@ def _play(row: Row, rounds: int, seconds: int, ports: Ports, folder: Path) -> di
     """Return the runs of a row by who was asked, in turns."""
     asked = [who for who in ports if who == "product" or who in row.against]
     runs: dict[str, list[Run]] = {who: [] for who in (*asked, *({SQL} & set(row.against)))}
-    for who in asked:  # warm up
+    for who in asked if rounds > 1 else ():  # warm up
         players.play_server(row, *ports[who], 1, folder)
     for _ in range(rounds):
         for who in asked:

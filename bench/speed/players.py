@@ -26,12 +26,23 @@ from bench.speed.world import NAME
 
 def play_server(row: Row, port: int, pid: int, seconds: int, folder: Path) -> Run:
     """Play requests by a program that costs a fraction of what a server does."""
+    if row.player != "two processes":
+        return _play(row, port, port, pid, seconds, folder)
+    other = servers.free_port()
+    with servers.serving(servers.product(other), other):
+        return _play(row, port, other, pid, seconds, folder)
+
+
+def _play(row: Row, port: int, listening: int, pid: int, seconds: int, folder: Path) -> Run:
     pairs = folder / ("hot" if row.kind == "hot" else "pair")
     servers.wait_until_idle(port)
     environment = os.environ | {"BENCH_KIND": row.kind, "BENCH_PAIRS": str(pairs)}
     if row.player == "websocket":
         command = [sys.executable, "-m", "bench.speed.websocket", str(port), str(pairs)]
         command += [str(row.clients), str(seconds)]
+    elif row.player in {"one process", "two processes"}:
+        command = [sys.executable, "-m", "bench.speed.latency", str(port), str(listening)]
+        command += [str(pairs), str(row.clients), str(seconds)]
     else:
         command = ["wrk", "-t1", f"-c{row.clients}", f"-d{seconds}s", "--timeout", "60s"]
         command += ["-s", "bench/load.lua", f"http://127.0.0.1:{port}"]

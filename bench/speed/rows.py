@@ -57,6 +57,17 @@ ROWS = (
         player="websocket",
         against=(SQL,),
     ),
+    *(
+        Row(
+            f"send to delivery, 1,000 a second, {where}",
+            "delivery",
+            most(p50=2, p99=10),
+            clients=16,
+            player=where,
+            against=(),
+        )
+        for where in ("one process", "two processes")
+    ),
     Row("send, one hot conversation", "hot", least(sql=5, plain=35) + most(p99=12)),
     Row(
         "SQLite: send, 32 connections",
