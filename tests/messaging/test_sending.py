@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 
 from parley.conversations import operations as conversations
@@ -118,6 +120,25 @@ class TestSend:
         ):
             assert ids.shard_of(said.message_id) == ids.shard_of(said.conversation_id)
             assert said.message_id.version == 7
+
+
+
+class TestNewGroup:
+    def test_has_an_id_of_its_client_id_that_every_database_takes(self, ada, ben, cyd):
+        """One id in 64 would begin its fourth block with 80, which MariaDB does not take."""
+        client_ids = [str(n) for n in range(1_000) if begins_with_80(ada, str(n))]
+
+        for client_id in client_ids[:2]:
+            sent = write_to(ada, ben, cyd, client_id=client_id)
+            again = write_to(ada, ben, cyd, client_id=client_id)
+            assert again.message_id == sent.message_id
+        assert client_ids
+
+
+def begins_with_80(sender, client_id):
+    """Whether the digest that a group's id is made of has no bit of its own in the ninth byte."""
+    digest = hashlib.sha256(sender.user_id.bytes + client_id.encode()).digest()
+    return digest[8] & 0x3F == 0
 
 
 class TestRetry:

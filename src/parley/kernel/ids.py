@@ -17,6 +17,8 @@ from uuid import UUID
 
 SHARDS = 4096
 DRAW = 512
+# MariaDB 10.11 takes no UUIDv8 whose ninth byte (the variant and six bits more) is this one.
+REFUSED_BY_MARIADB = 0x80
 WRITTEN = re.compile(
     "[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE
 )
@@ -83,4 +85,7 @@ def group_id(sender_id: UUID, client_id: str) -> UUID:
     digest = hashlib.sha256(sender_id.bytes + client_id.encode()).digest()
     value = int.from_bytes(digest[:16])
     value &= ~(0xF << 76) & ~(0b11 << 62)
-    return UUID(int=value | 0x8 << 76 | 0b10 << 62)
+    value |= 0x8 << 76 | 0b10 << 62
+    if value >> 56 & 0xFF == REFUSED_BY_MARIADB:
+        value |= 1 << 56
+    return UUID(int=value)
