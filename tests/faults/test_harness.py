@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,15 @@ class TestProxy:
             async def answer(reader, writer):
                 asked.append(await reader.read(100))
                 writer.write(b"done")
+                try:
+                    with suppress(ConnectionError):
+                        await reader.read()  # until the proxy has gone
+                finally:
+                    writer.transport.abort()
+                try:
+                    await reader.read()  # until the proxy has gone
+                finally:
+                    writer.transport.abort()
 
             server = await asyncio.start_server(answer, "127.0.0.1", 0)
             port = server.sockets[0].getsockname()[1]
