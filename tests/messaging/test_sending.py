@@ -122,7 +122,6 @@ class TestSend:
             assert said.message_id.version == 7
 
 
-
 class TestNewGroup:
     def test_has_an_id_of_its_client_id_that_every_database_takes(self, ada, ben, cyd):
         """One id in 64 would begin its fourth block with 80, which MariaDB does not take."""
