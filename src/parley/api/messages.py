@@ -55,10 +55,6 @@ PLACES = (BEFORE, AFTER, AROUND, CHANGED_AFTER)
 SENDING = (KeyMismatch, UnknownReply, ConversationNotFound, Blocked, ClientIdReused)
 
 
-def _sender(seen: SeenMessage) -> list[UUID]:
-    return [seen.sender_id]
-
-
 class SendingViewSet(BaseViewSet):
     """What sends messages; sends have a rate of their own."""
 
@@ -107,7 +103,7 @@ class HistoryViewSet(SendingViewSet):
             position=self.position,
             size=self.size,
         )
-        return self.page(found, MessageSerializer, _sender)
+        return self.page(found, MessageSerializer, SeenMessage.people)
 
     @operation(
         answers={201: MessageSerializer, 200: MessageSerializer},
@@ -141,7 +137,7 @@ class MessageViewSet(SendingViewSet):
             position=self.position,
             size=self.size,
         )
-        return self.page(found, MessageSerializer, _sender)
+        return self.page(found, MessageSerializer, SeenMessage.people)
 
     @operation(
         answers={201: MessageSerializer, 200: MessageSerializer},

@@ -51,13 +51,16 @@ def page(
     found: Page[T], write: Callable[[T], Any], *, request: HttpRequest | Request, scope: str
 ) -> wire.Json:
     """Return the page object of what was found; its links follow the address asked for."""
+    following, previous = links(found, address=request.build_absolute_uri(), scope=scope)
+    return wire.page(map(write, found.items), following=following, previous=previous)
+
+
+def links(found: Page[Any], *, address: str, scope: str) -> tuple[str | None, str | None]:
+    """Return the addresses of the next page and of the previous one, where there are such."""
 
     def link(position: Position | None) -> str | None:
         if position is None:
             return None
-        cursor = write_cursor(position, scope=scope)
-        return replace_query_param(request.build_absolute_uri(), CURSOR.name, cursor)
+        return replace_query_param(address, CURSOR.name, write_cursor(position, scope=scope))
 
-    return wire.page(
-        map(write, found.items), following=link(found.next), previous=link(found.previous)
-    )
+    return link(found.next), link(found.previous)

@@ -1,10 +1,12 @@
-"""PostgreSQL from an event loop: a few connections of our own, lent first come, first served."""
+"""The database from an event loop: PostgreSQL over a few connections of our own, lent first come,
+first served; the others through threads.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,11 +17,11 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from parley.kernel.database import ATTEMPTS
 from parley.kernel.database import rows as synchronous_rows
+from parley.kernel.threads import close_threads, readers
 
 Rows = list[tuple[Any, ...]]
 
 MOST_CONNECTIONS = 8
-MOST_THREADS = 4
 PATIENCE_S = 5.0
 # Planned once, for all values, and along indexes: planning the inbox takes longer than reading it,
 # and what was planned while a table was small must not read all of it later.
@@ -119,7 +121,6 @@ def _parameters() -> dict[str, Any]:
 
 
 _databases: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncDatabase] = WeakKeyDictionary()
-_threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="reader")
 
 
 def database() -> AsyncDatabase:
@@ -134,14 +135,7 @@ async def rows(sql: str, parameters: Sequence[Any] = ()) -> Rows:
     """Return all rows of a statement that reads, on any database; most have no driver for loops."""
     if connection.vendor == "postgresql":
         return await database().rows(sql, parameters)
-    return await asyncio.get_running_loop().run_in_executor(_threads, _rows, sql, parameters)
-
-
-def _rows(sql: str, parameters: Sequence[Any]) -> Rows:
-    try:
-        return synchronous_rows(sql, parameters)
-    finally:
-        connection.close()
+    return await readers().ask(partial(synchronous_rows, sql, parameters))
 
 
 async def close_database() -> None:
@@ -149,3 +143,4 @@ async def close_database() -> None:
     found = _databases.pop(asyncio.get_running_loop(), None)
     if found is not None:
         await found.close()
+    await close_threads()

@@ -29,6 +29,10 @@ class SeenMessage:
     read: bool
     starred: bool
 
+    def people(self) -> set[UUID]:
+        """The ids of everyone named in it."""
+        return {self.sender_id}
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from uuid import UUID
 
 import psycopg
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 
-from parley.api.lane import reading, sending
+from parley.api.lane import asking, reading, sending
 from parley.api.lane.answers import Answer, refused, send_answer
 from parley.api.lane.credentials import Credentials
 from parley.api.lane.requests import Arrived, NotMine, arrived, read_body
@@ -38,17 +39,19 @@ class Route:
     rate: str = "all"
 
 
-# Sending works on every database; the reading statements are PostgreSQL's.
+def _reading(by: ModuleType) -> dict[tuple[str, str], Route]:
+    return {
+        ("GET", CONVERSATION): Route(by.prepare_inbox, LIST),
+        ("GET", "messages/"): Route(by.prepare_history, LIST),
+        ("GET", "/api/unread/"): Route(by.prepare_unread, ONE),
+        ("GET", "/api/sync/"): Route(by.prepare_sync, ONE),
+        ("POST", "read/"): Route(by.prepare_read, b"POST, OPTIONS"),
+    }
+
+
 SENDING = {
     ("POST", "/api/messages/"): Route(sending.prepare, LIST, "send"),
     ("POST", "messages/"): Route(sending.prepare_in, LIST, "send"),
-}
-READING = {
-    ("GET", CONVERSATION): Route(reading.prepare_inbox, LIST),
-    ("GET", "messages/"): Route(reading.prepare_history, LIST),
-    ("GET", "/api/unread/"): Route(reading.prepare_unread, ONE),
-    ("GET", "/api/sync/"): Route(reading.prepare_sync, ONE),
-    ("POST", "read/"): Route(reading.prepare_read, b"POST, OPTIONS"),
 }
 
 
@@ -59,8 +62,9 @@ class Lane:
         self._application = application
         self._is_open = is_open
         self._credentials = Credentials()
-        by_statements = connection.vendor == "postgresql"
-        self._routes = SENDING | READING if by_statements else SENDING
+        # The statements are PostgreSQL's.
+        by = reading if connection.vendor == "postgresql" else asking
+        self._routes = SENDING | _reading(by)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -93,7 +97,8 @@ class Lane:
         try:
             proved = await self._credentials.prove(request)
             work = await route.prepare(request, proved, *where)
-        except psycopg.Error:  # Django finds out by itself, and says so
+        except (psycopg.Error, DatabaseError, InterfaceError):
+            # Django finds out by itself, and says so.
             raise NotMine from None
         if wait_for(route.rate, str(proved.viewer.user_id)) is not None:
             raise NotMine

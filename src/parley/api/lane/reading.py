@@ -1,41 +1,49 @@
-"""Reading in the lane: the history, the inbox, how much is unread, and whether anything is new."""
+"""Reading in the lane by statements of its own, on PostgreSQL: the history, the inbox, how much is
+unread, whether anything is new. What they do not cover is asked as on any database (``asking``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
+from contextlib import suppress
 from itertools import chain
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from rest_framework.utils.urls import replace_query_param
 
 from parley.accounts.models import Role
 from parley.api.conversations import FEW
-from parley.api.lane import texts
+from parley.api.lane import asking, texts
 from parley.api.lane.answers import Answer, encode, escape
+from parley.api.lane.asking import (
+    HISTORY_SCOPE,
+    INBOX_SCOPE,
+    PAGED,
+    Prepared,
+    read_paging,
+    read_seq,
+)
 from parley.api.lane.credentials import Proved
 from parley.api.lane.requests import Arrived, NotMine
-from parley.api.messages import AFTER, BEFORE, CHANGED_AFTER
+from parley.api.messages import AFTER, AROUND, BEFORE, CHANGED_AFTER
 from parley.http import wire
-from parley.http.paging import read_cursor, write_cursor
-from parley.http.parameters import CURSOR, LARGEST, LIMIT, USERS, only_one
+from parley.http.paging import links
+from parley.http.parameters import CURSOR, LIMIT, only_one
 from parley.kernel.errors import Invalid
-from parley.kernel.paging import Page, Position
+from parley.kernel.paging import Page
 from parley.messaging import express
 from parley.messaging.express import Row
+from parley.messaging.seen import News
 
-Prepared = Callable[[], Awaitable[Answer]]
-
-PAGED = {LIMIT.name, CURSOR.name, USERS.name}
 PLACES = {place.name: place for place in (BEFORE, AFTER, CHANGED_AFTER)}
-HISTORY_SCOPE, INBOX_SCOPE = "HistoryViewSet.list", "ConversationViewSet.list"
 
 
 async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
     """Return what answers ``GET /api/conversations/{id}/messages/``."""
+    if AROUND.name in request.query or _sees_by_acquaintance():
+        return await asking.prepare_history(request, proved, conversation_id)
     try:
-        size, position, compact = _paging(request, HISTORY_SCOPE, PLACES.keys())
+        size, position, compact = read_paging(request, HISTORY_SCOPE, PLACES.keys())
         only_one(request.query, *PLACES.values())
         places = {name: place.read(request.query) for name, place in PLACES.items()}
     except Invalid:
@@ -58,13 +66,16 @@ async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUI
 
 async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
     """Return what answers ``GET /api/conversations/``."""
+    is_filtered = not request.query.keys() <= PAGED | {FEW.name}
+    if is_filtered or proved.is_heavy or _sees_by_acquaintance():
+        return await asking.prepare_inbox(request, proved)
     try:
-        size, position, compact = _paging(request, INBOX_SCOPE, {FEW.name})
+        size, position, compact = read_paging(request, INBOX_SCOPE, {FEW.name})
         messages = FEW.read(request.query)
     except Invalid:
         raise NotMine from None
-    if messages not in {0, 1} or proved.is_heavy:
-        raise NotMine
+    if messages > 1:
+        return await asking.prepare_inbox(request, proved)
 
     async def answer() -> Answer:
         found, members = await express.list_conversations(
@@ -89,35 +100,38 @@ async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
 async def prepare_unread(request: Arrived, proved: Proved) -> Prepared:
     """Return what answers ``GET /api/unread/``."""
     if request.query or proved.is_heavy:
-        raise NotMine
+        return await asking.prepare_unread(request, proved)
     total = await express.count_unread(viewer_id=proved.viewer.user_id)
     if total is None:
-        raise NotMine
+        return await asking.prepare_unread(request, proved)
     return _given(Answer(200, encode(wire.unread_total(total))))
 
 
 async def prepare_sync(request: Arrived, proved: Proved) -> Prepared:
-    """Return what answers ``GET /api/sync/`` to a client that has everything."""
-    cursor = request.query.get(CURSOR.name)
-    if not cursor or proved.is_heavy or not request.query.keys() <= {CURSOR.name, LIMIT.name}:
-        raise NotMine
-    try:
-        LIMIT.read(request.query)
-        CURSOR.read(request.query)
-        news = await express.nothing_new(viewer_id=proved.viewer.user_id, cursor=cursor)
-    except Invalid:
-        raise NotMine from None
+    """Return what answers ``GET /api/sync/``: here if the client has everything."""
+    news = None
+    with suppress(Invalid):  # which is told of where everything is asked
+        news = await _nothing_new(request, proved)
     if news is None:
-        raise NotMine
+        return await asking.prepare_sync(request, proved)
     return _given(Answer(200, encode(wire.news(news, wire.People({})))))
+
+
+async def _nothing_new(request: Arrived, proved: Proved) -> News | None:
+    """Return the answer to a client that has everything.
+
+    :raises Invalid: a parameter is wrong.
+    """
+    cursor = CURSOR.read(request.query)
+    LIMIT.read(request.query)
+    if not cursor or proved.is_heavy or not request.query.keys() <= {CURSOR.name, LIMIT.name}:
+        return None
+    return await express.nothing_new(viewer_id=proved.viewer.user_id, cursor=cursor)
 
 
 async def prepare_read(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
     """Return what answers ``POST /api/conversations/{id}/read/``."""
-    body = request.json()
-    seq = body.get("seq")
-    if "seq" in body and (type(seq) is not int or not 0 <= seq <= LARGEST):
-        raise NotMine
+    seq = read_seq(request)
 
     async def answer() -> Answer:
         state = await express.read_up_to(
@@ -135,19 +149,9 @@ def _given(answer: Answer) -> Prepared:
     return give
 
 
-def _paging(request: Arrived, scope: str, more: Any) -> tuple[int, Position | None, bool]:
-    """Return the size, the position and the form of people that a list is asked for in.
-
-    :raises Invalid: a parameter is wrong.
-    :raises NotMine: there are others than these, or people are to be seen by rules of their own.
-    """
-    if (
-        not request.query.keys() <= PAGED | set(more)
-        or settings.PARLEY.contact_details == "participants"
-    ):
-        raise NotMine
-    query = request.query
-    return LIMIT.read(query), read_cursor(query, scope=scope), USERS.read(query) == "map"
+def _sees_by_acquaintance() -> bool:
+    """Whether contact details are for those who share a conversation, which takes a question."""
+    return settings.PARLEY.contact_details == "participants"
 
 
 def _people(
@@ -167,12 +171,6 @@ def _page(
     users: texts.Users | None,
     scope: str,
 ) -> Answer:
-    def link(position: Position | None) -> str | None:
-        if position is None:
-            return None
-        cursor = write_cursor(position, scope=scope)
-        return replace_query_param(request.address, CURSOR.name, cursor)
-
-    following, previous = link(found.next), link(found.previous)
+    following, previous = links(found, address=request.address, scope=scope)
     body = texts.page(shown, following=following, previous=previous, users=users)
     return Answer(200, escape(body))

@@ -1,0 +1,180 @@
+"""Reading in the lane by the domain's own questions, asked in threads: on every database, and
+whatever has no statement of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from functools import partial
+from typing import NamedTuple, TypeVar
+from uuid import UUID
+
+from parley.accounts import queries as accounts
+from parley.api.conversations import ARCHIVED, FEW, KIND, UNREAD
+from parley.api.lane.answers import Answer, encode
+from parley.api.lane.credentials import Proved
+from parley.api.lane.requests import Arrived, NotMine
+from parley.api.messages import PLACES
+from parley.http import wire
+from parley.http.paging import links, read_cursor
+from parley.http.parameters import CURSOR, LARGEST, LIMIT, USERS, only_one
+from parley.kernel.errors import Invalid
+from parley.kernel.paging import Page, Position
+from parley.kernel.threads import markers, readers
+from parley.messaging import operations, queries
+from parley.messaging.seen import SeenConversation, SeenMessage
+from parley.messaging.sync import sync
+
+T = TypeVar("T", SeenMessage, SeenConversation)
+Prepared = Callable[[], Awaitable[Answer]]
+
+PAGED = {LIMIT.name, CURSOR.name, USERS.name}
+PLACE_NAMES = {place.name for place in PLACES}
+INBOX_NAMES = {parameter.name for parameter in (ARCHIVED, KIND, UNREAD, FEW)}
+HISTORY_SCOPE, INBOX_SCOPE = "HistoryViewSet.list", "ConversationViewSet.list"
+
+
+class Paging(NamedTuple):
+    """What part of a list is asked for, and whether people are to stand beside it."""
+
+    size: int
+    position: Position | None
+    compact: bool
+
+
+async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
+    """Return what answers ``GET /api/conversations/{id}/messages/``."""
+    try:
+        paging = read_paging(request, HISTORY_SCOPE, PLACE_NAMES)
+        only_one(request.query, *PLACES)
+        places = {place.name: place.read(request.query) for place in PLACES}
+    except Invalid:
+        raise NotMine from None
+
+    def ask() -> Answer:
+        found = queries.list_history(
+            viewer=proved.viewer,
+            conversation_id=conversation_id,
+            **places,
+            position=paging.position,
+            size=paging.size,
+        )
+        people = _people(proved, found.items, compact=paging.compact)
+        return _page(request, found, wire.message, people, HISTORY_SCOPE)
+
+    return partial(_answer, ask)
+
+
+async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
+    """Return what answers ``GET /api/conversations/``."""
+    query = request.query
+    try:
+        paging = read_paging(request, INBOX_SCOPE, INBOX_NAMES)
+        wanted = {
+            "archived": ARCHIVED.read(query),
+            "kind": KIND.read(query),
+            "unread_only": UNREAD.read(query),
+            "messages": FEW.read(query),
+        }
+    except Invalid:
+        raise NotMine from None
+
+    def ask() -> Answer:
+        found = queries.list_conversations(
+            viewer=proved.viewer, **wanted, position=paging.position, size=paging.size
+        )
+        people = _people(proved, found.items, compact=paging.compact)
+        return _page(request, found, wire.conversation, people, INBOX_SCOPE)
+
+    return partial(_answer, ask)
+
+
+async def prepare_unread(request: Arrived, proved: Proved) -> Prepared:
+    """Return what answers ``GET /api/unread/``."""
+    if request.query:
+        raise NotMine
+    viewer = proved.viewer
+    return partial(
+        _answer, lambda: Answer(200, encode(wire.unread_total(queries.count_unread(viewer=viewer))))
+    )
+
+
+async def prepare_sync(request: Arrived, proved: Proved) -> Prepared:
+    """Return what answers ``GET /api/sync/`` at once."""
+    if not request.query.keys() <= PAGED:
+        raise NotMine
+    try:
+        cursor, size = CURSOR.read(request.query) or None, LIMIT.read(request.query)
+        compact = USERS.read(request.query) == "map"
+    except Invalid:
+        raise NotMine from None
+
+    def ask() -> Answer:
+        found = sync(viewer=proved.viewer, cursor=cursor, limit=size)
+        people = _people(proved, found.conversations, compact=compact)
+        return Answer(200, encode(wire.news(found, people)))
+
+    return partial(_answer, ask)
+
+
+async def prepare_read(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
+    """Return what answers ``POST /api/conversations/{id}/read/``."""
+    seq = read_seq(request)
+
+    def mark() -> Answer:
+        state = operations.read_up_to(
+            viewer=proved.viewer, conversation_id=conversation_id, seq=seq
+        )
+        return Answer(200, encode(wire.read_state(state)))
+
+    # Who waits for a lock does not keep those waiting who only read.
+    return partial(markers().ask, mark)
+
+
+def read_seq(request: Arrived) -> int | None:
+    """Return how far a body says that its reader has read.
+
+    :raises NotMine: it says so in no way that is understood here.
+    """
+    body = request.json()
+    seq = body.get("seq")
+    if "seq" in body and (type(seq) is not int or not 0 <= seq <= LARGEST):
+        raise NotMine
+    return seq
+
+
+def read_paging(request: Arrived, scope: str, more: Collection[str]) -> Paging:
+    """Return what part of a list is asked for; ``more`` names what else it may be asked by.
+
+    :raises Invalid: a parameter is wrong.
+    :raises NotMine: there are others than these.
+    """
+    query = request.query
+    if not query.keys() <= PAGED | set(more):
+        raise NotMine
+    return Paging(LIMIT.read(query), read_cursor(query, scope=scope), USERS.read(query) == "map")
+
+
+async def _answer(ask: Callable[[], Answer]) -> Answer:
+    return await readers().ask(ask)
+
+
+def _people(
+    proved: Proved, seen: Iterable[SeenMessage | SeenConversation], *, compact: bool
+) -> wire.People:
+    named = {user_id for each in seen for user_id in each.people()}
+    found = accounts.people(viewer=proved.viewer, user_ids=named)
+    return wire.People.of(found, compact=compact)
+
+
+def _page(
+    request: Arrived,
+    found: Page[T],
+    write: Callable[[T, wire.People], wire.Json],
+    people: wire.People,
+    scope: str,
+) -> Answer:
+    following, previous = links(found, address=request.address, scope=scope)
+    shown = (write(each, people) for each in found.items)
+    page = wire.page(shown, following=following, previous=previous)
+    return Answer(200, encode(page | people.beside()))
