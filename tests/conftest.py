@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 from django.contrib.auth.hashers import make_password
+from django.db import connection
 from rest_framework.test import APIClient
 
 from parley.accounts.models import Role, User
@@ -25,6 +26,15 @@ def pytest_sessionfinish(session):
     required = os.environ.get("PARLEY_TEST_REQUIRE_ALL") == "1"
     if required and reporter and reporter.stats.get("skipped") and not session.exitstatus:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is about another database than the one of this run."""
+    if connection.vendor == "postgresql":
+        return
+    elsewhere = [item for item in items if item.get_closest_marker("postgresql")]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in elsewhere]
 
 
 @pytest.fixture(scope="session")

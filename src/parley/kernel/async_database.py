@@ -1,5 +1,5 @@
-"""The database from an event loop: PostgreSQL over a few connections of our own, lent first come,
-first served; the others through threads.
+"""The database from an event loop: PostgreSQL over a few connections of our own, the others through
+threads.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db import connection
-from psycopg.types.string import TextLoader
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from parley.kernel.database import ATTEMPTS
 from parley.kernel.database import rows as synchronous_rows
+from parley.kernel.pipelines import Pipeline, Rows
 from parley.kernel.threads import close_threads, readers
 
-Rows = list[tuple[Any, ...]]
-
-MOST_CONNECTIONS = 8
+MOST_SHARED = 3  # by what only reads
+MOST_ALONE = 8
+DEEP = 8  # so many statements wait for one connection before there is another
 PATIENCE_S = 5.0
+PAUSE_S = 0.1
+LOST = {None, "57P01", "57P02", "57P03"}  # the connection itself; a server that ends or begins
 # Planned once, for all values, and along indexes: planning the inbox takes longer than reading it,
 # and what was planned while a table was small must not read all of it later.
 OPTIONS = " ".join(
@@ -36,80 +37,130 @@ OPTIONS = " ".join(
         "jit=off",
     )
 )
+# A database that is there no more, and whose end did not reach us, is found out in this time.
+LIVENESS = {
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
 # What only Django's own connections take.
 DJANGOS = {"cursor_factory", "context", "prepare_threshold", "server_side_binding"}
 
 
 class AsyncDatabase:
-    """The database that Django uses too, over prepared statements that commit by themselves."""
+    """The database that Django uses too, over prepared statements that commit by themselves.
 
-    def __init__(self, *, connections: int = MOST_CONNECTIONS) -> None:
-        self._pool = AsyncConnectionPool(
-            kwargs=_parameters,
-            min_size=1,
-            max_size=connections,
-            timeout=PATIENCE_S,
-            open=False,
-            check=None,
-            configure=_configure,
-        )
-        # The pool alone would let a newcomer overtake one that it has just woken.
+    What only reads shares connections, each statement on its way behind the ones before it. What
+    may have to wait for a lock has a connection to itself meanwhile; those are lent first come,
+    first served.
+    """
+
+    def __init__(self, *, connections: int = MOST_ALONE) -> None:
+        self._shared: list[Pipeline] = []
+        self._free: list[Pipeline] = []
         self._turns = asyncio.Semaphore(connections)
+        self._opening: asyncio.Task[None] | None = None
 
     async def rows(
-        self, sql: str, parameters: Sequence[Any] = (), *, as_text: bool = False
+        self,
+        sql: str,
+        parameters: Sequence[Any] = (),
+        *,
+        as_text: bool = False,
+        alone: bool = False,
     ) -> Rows:
-        """Return all rows of a statement that reads; after a lost connection ask again.
+        """Return all rows of a statement that may be repeated: after a lost connection it is.
+
+        With ``as_text`` UUIDs and instants are the text that PostgreSQL writes: what is only passed
+        on need not be made a value first. What may wait for a lock goes ``alone``.
 
         :raises psycopg.Error: the database refuses it, or does not answer.
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return await self.once(sql, parameters, as_text=as_text)
-            except psycopg.OperationalError:
-                if attempt == ATTEMPTS:
+                if alone:
+                    return await self.once(sql, parameters)
+                shared = self._share() or await self._open()
+                return await shared.ask(sql, parameters, as_text=as_text)
+            except psycopg.OperationalError as error:
+                if attempt == ATTEMPTS or error.sqlstate not in LOST:
                     raise
-                await self.renew()
         raise AssertionError("unreachable")
 
-    async def once(
-        self, sql: str, parameters: Sequence[Any] = (), *, as_text: bool = False
-    ) -> Rows:
-        """Return all rows of a statement that is not to be repeated by itself.
-
-        With ``as_text`` UUIDs and instants are the text that PostgreSQL writes: what is only passed
-        on need not be made a value first.
+    async def once(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        """Return all rows of a statement that may wait for locks, and is not repeated by itself.
 
         :raises psycopg.Error: as above; whether it was committed may then be unknown.
         """
         async with self._turns:
-            lent = await self._lend()
+            alone = self._lend() or await _connect()
             try:
-                cursor = await lent.execute(sql, parameters, binary=not as_text)
-                return await cursor.fetchall()
+                return await alone.ask(sql, parameters)
             finally:
-                await self._pool.putconn(lent)
-
-    async def renew(self) -> None:
-        """Replace connections that do not answer any more, as after a restart of the database."""
-        await self._pool.check()
+                if alone.waiting:  # nobody waits for it any more
+                    alone.close()
+                elif alone.is_open:
+                    self._free.append(alone)
 
     async def close(self) -> None:
-        await self._pool.close()
+        if self._opening is not None:
+            self._opening.cancel()
+        for each in (*self._shared, *self._free):
+            each.close()
 
-    async def _lend(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    # --- connections
+
+    def _lend(self) -> Pipeline | None:
+        while self._free:
+            alone = self._free.pop()
+            if alone.is_open:
+                return alone
+        return None
+
+    def _share(self) -> Pipeline | None:
+        """Return the shared connection on which the fewest statements wait, if there is one. Where
+        many wait, there will be one more.
+        """
+        self._shared = [each for each in self._shared if each.is_open]
+        best = min(self._shared, key=lambda each: each.waiting, default=None)
+        if best is not None and best.waiting >= DEEP and len(self._shared) < MOST_SHARED:
+            self._begin_to_open()
+        return best
+
+    async def _open(self) -> Pipeline:
+        """Return the first connection to share; whoever needs it waits for the same one."""
+        await asyncio.shield(self._begin_to_open())
+        return self._shared[-1]
+
+    def _begin_to_open(self) -> asyncio.Task[None]:
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open_one())
+            # Where it was to be one more, nobody waits for it.
+            self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._opening
+
+    async def _open_one(self) -> None:
+        opened = await _connect()  # meanwhile the list may have become another one
+        self._shared.append(opened)
+
+
+async def _connect() -> Pipeline:
+    """Return a new connection, which a database that begins again may take a moment to give.
+
+    :raises psycopg.OperationalError: it does not answer.
+    """
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
+    while True:
         try:
-            if self._pool.closed:
-                await self._pool.open()
-            return await self._pool.getconn()
-        except (PoolTimeout, PoolClosed) as error:
-            raise psycopg.OperationalError("the database does not answer") from error
-
-
-async def _configure(connected: psycopg.AsyncConnection[Any]) -> None:
-    """Have text stay text; statements whose rows come in binary form give values as ever."""
-    for name in ("uuid", "timestamptz"):
-        connected.adapters.register_loader(name, TextLoader)
+            async with asyncio.timeout_at(deadline):
+                return await Pipeline.connect(_parameters())
+        except TimeoutError:
+            raise psycopg.OperationalError("the database does not answer") from None
+        except psycopg.OperationalError:
+            if asyncio.get_running_loop().time() + PAUSE_S > deadline:
+                raise
+        await asyncio.sleep(PAUSE_S)
 
 
 def _parameters() -> dict[str, Any]:
@@ -117,7 +168,7 @@ def _parameters() -> dict[str, Any]:
     found = connection.get_connection_params()
     plain = {name: value for name, value in found.items() if name not in DJANGOS}
     options = f"{plain.get('options', '')} {OPTIONS}".strip()
-    return plain | {"options": options, "autocommit": True, "prepare_threshold": 0}
+    return LIVENESS | plain | {"options": options, "autocommit": True}
 
 
 _databases: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncDatabase] = WeakKeyDictionary()

@@ -263,7 +263,8 @@ async def read_up_to(*, viewer_id: UUID, conversation_id: UUID, seq: int | None)
     """
     try:
         # Repeating it is harmless: reading the same twice changes nothing.
-        found = await rows(READ, [viewer_id, conversation_id, seq, FURTHEST, CAP])
+        asked = [viewer_id, conversation_id, seq, FURTHEST, CAP]
+        found = await database().rows(READ, asked, alone=True)
     except psycopg.errors.LockNotAvailable as error:
         raise Unavailable from error
     if not found:

@@ -57,7 +57,6 @@ class FunctionWriter:
                 if attempt == ATTEMPTS:
                     is_lost = isinstance(error, psycopg.OperationalError)
                     raise (OperationalError if is_lost else IntegrityError)(str(error)) from error
-                await database().renew()
         raise AssertionError("unreachable")
 
     async def _call(self, drafts: Sequence[Draft]) -> Mapping[int, Result]:
