@@ -69,10 +69,9 @@ def history() -> Iterator[str]:
 
 def inbox() -> Iterator[str]:
     from parley.messaging import express
-    from parley.messaging.unread import LIST_CAP, SCAN
 
     edge = [_literal(value) for value in express.NEWEST_EDGE]
-    yield put(express.INBOXES[False], [str(SCAN * LIST_CAP), WHO, *edge, "26", WHO])
+    yield put(express.INBOXES[False], [WHO, *edge, "26", WHO])
     ids = f"SELECT array_agg(conversation_id) FROM ({PAGE}) AS i"  # noqa: S608
     kinds = f"SELECT array_agg(false) FROM ({PAGE}) AS k"  # noqa: S608
     yield put(express.MEMBERS, [f"({ids})", f"({kinds})"])
@@ -89,9 +88,8 @@ def read() -> Iterator[str]:
 
 def unread() -> Iterator[str]:
     from parley.messaging import express
-    from parley.messaging.unread import CAP, SCAN
 
-    yield put(express.TOTAL, [str(SCAN * CAP), str(SCAN * CAP), WHO])
+    yield put(express.TOTAL, [WHO])
 
 
 def sync() -> Iterator[str]:

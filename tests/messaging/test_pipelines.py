@@ -40,9 +40,13 @@ def run(work, **options):
 @pytest.fixture(autouse=True)
 def there():
     """Give the connections of the tests a name, and what they connect with."""
-    found = async_database._parameters() | {"application_name": NAME}
-    with patch.object(async_database, "_parameters", lambda: found):
-        yield found
+    plain = async_database._parameters
+
+    def named(**settings):
+        return plain(**settings) | {"application_name": NAME}
+
+    with patch.object(async_database, "_parameters", named):
+        yield plain()
 
 
 def kill_all():
@@ -171,6 +175,16 @@ class TestSharing:
 
         assert run(scene) == [(2,)]
 
+    def test_its_statements_walk_along_indexes(self):
+        """Whatever size the tables had when they were planned: none reads a table whole."""
+        names = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "indexscan", "nestloop")
+        asked = ", ".join(f"current_setting('enable_{name}')" for name in names)
+        sql = f"SELECT {asked}, current_setting('plan_cache_mode')"
+
+        [found] = run(lambda db: db.rows(sql))
+
+        assert found == ("off", "off", "off", "off", "on", "on", "force_generic_plan")
+
 
 class TestAlone:
     def test_who_waits_holds_up_nobody(self):
@@ -250,7 +264,7 @@ class TestLoss:
 
         with (
             patch.object(async_database, "PATIENCE_S", 0.3),
-            patch.object(async_database, "_parameters", lambda: nowhere),
+            patch.object(async_database, "_parameters", lambda **_settings: nowhere),
         ):
             found = run(scene)
 
@@ -259,6 +273,9 @@ class TestLoss:
     def test_of_a_database_that_comes_back_is_waited_for(self, there):
         asked = [there | {"host": "127.0.0.1", "port": 1}] * 3
 
-        with patch.object(async_database, "_parameters", lambda: asked.pop() if asked else there):
+        def parameters(**_settings):
+            return asked.pop() if asked else there
+
+        with patch.object(async_database, "_parameters", parameters):
             assert run(lambda db: db.rows("SELECT 1")) == [(1,)]
         assert not asked

@@ -26,17 +26,12 @@ PAUSE_S = 0.1
 LOST = {None, "57P01", "57P02", "57P03"}  # the connection itself; a server that ends or begins
 # Planned once, for all values, and along indexes: planning the inbox takes longer than reading it,
 # and what was planned while a table was small must not read all of it later.
-OPTIONS = " ".join(
-    f"-c {name}"
-    for name in (
-        "TimeZone=UTC",
-        "DateStyle=ISO",
-        "plan_cache_mode=force_generic_plan",
-        "enable_seqscan=off",
-        "enable_bitmapscan=off",
-        "jit=off",
-    )
+PLANS = {"plan_cache_mode": "force_generic_plan", "jit": "off"} | dict.fromkeys(
+    ("enable_seqscan", "enable_bitmapscan"), "off"
 )
+# A join by hash reads one side whole; what joins the items of a batch with each other needs it.
+WALKS = dict.fromkeys(("enable_hashjoin", "enable_mergejoin"), "off")
+FORMS = {"TimeZone": "UTC", "DateStyle": "ISO"}
 # A database that is there no more, and whose end did not reach us, is found out in this time.
 LIVENESS = {
     "tcp_user_timeout": 10_000,
@@ -141,11 +136,11 @@ class AsyncDatabase:
         return self._opening
 
     async def _open_one(self) -> None:
-        opened = await _connect()  # meanwhile the list may have become another one
+        opened = await _connect(**WALKS)  # meanwhile the list may have become another one
         self._shared.append(opened)
 
 
-async def _connect() -> Pipeline:
+async def _connect(**settings: str) -> Pipeline:
     """Return a new connection, which a database that begins again may take a moment to give.
 
     :raises psycopg.OperationalError: it does not answer.
@@ -154,7 +149,7 @@ async def _connect() -> Pipeline:
     while True:
         try:
             async with asyncio.timeout_at(deadline):
-                return await Pipeline.connect(_parameters())
+                return await Pipeline.connect(_parameters(**settings))
         except TimeoutError:
             raise psycopg.OperationalError("the database does not answer") from None
         except psycopg.OperationalError:
@@ -163,11 +158,12 @@ async def _connect() -> Pipeline:
         await asyncio.sleep(PAUSE_S)
 
 
-def _parameters() -> dict[str, Any]:
+def _parameters(**settings: str) -> dict[str, Any]:
     """Return how Django connects, for connections that are ours."""
     found = connection.get_connection_params()
     plain = {name: value for name, value in found.items() if name not in DJANGOS}
-    options = f"{plain.get('options', '')} {OPTIONS}".strip()
+    ours = (f"-c {name}={value}" for name, value in (FORMS | PLANS | settings).items())
+    options = " ".join([plain.get("options", ""), *ours]).strip()
     return LIVENESS | plain | {"options": options, "autocommit": True}
 
 

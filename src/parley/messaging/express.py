@@ -123,19 +123,31 @@ def _revision(row: Row) -> tuple[int]:
 # --- the inbox ------------------------------------------------------------------------------------
 
 START = "GREATEST(p.watermark, p.visible_after, c.purged_seq)"
-UNREAD = f"""
+
+
+def unread(cap: int) -> str:
+    """Return what counts what is unread in the conversation of ``p`` and ``c``, looking at no more
+    messages than ``cap`` needs: those of others after the watermark, without those whose marks say
+    otherwise, and those before it that are kept unread.
+    """
+    further = f"{START} + {SCAN * cap}"
+    return f"""
 (SELECT COUNT(*) FROM messaging_message n
-  LEFT JOIN messaging_mark k
-    ON k.user_id = p.user_id AND k.conversation_id = n.conversation_id AND k.seq = n.seq
- WHERE n.conversation_id = p.conversation_id AND n.seq > {START} AND n.seq <= {START} + %s
-   AND n.sender_id <> p.user_id AND n.retracted_at IS NULL
-   AND (k.flags IS NULL OR k.flags IN ({UNREAD_FLAGS})))
+  WHERE n.conversation_id = p.conversation_id AND n.seq > {START} AND n.seq <= {further}
+    AND n.sender_id <> p.user_id AND n.retracted_at IS NULL)
+- (SELECT COUNT(*) FROM messaging_mark k
+     JOIN messaging_message n ON n.conversation_id = k.conversation_id AND n.seq = k.seq
+    WHERE k.user_id = p.user_id AND k.conversation_id = p.conversation_id
+      AND k.seq > {START} AND k.seq <= {further} AND k.flags NOT IN ({UNREAD_FLAGS})
+      AND n.sender_id <> p.user_id AND n.retracted_at IS NULL)
 + (SELECT COUNT(*) FROM messaging_mark k
      JOIN messaging_message n ON n.conversation_id = k.conversation_id AND n.seq = k.seq
     WHERE k.user_id = p.user_id AND k.conversation_id = p.conversation_id
       AND k.flags IN ({KEPT_FLAGS}) AND k.seq > p.visible_after AND k.seq > c.purged_seq
       AND n.retracted_at IS NULL)
 """  # noqa: S608 - the parts are ours
+
+
 CONVERSATION = (
     "c.conversation_id, c.kind, c.title, c.created_at, c.changed_at, c.last_seq, c.revision,"
     " c.member_count, c.active_gen, c.active_at"
@@ -168,7 +180,7 @@ INBOXES = {
         conversation=CONVERSATION,
         mine=MINE,
         start=START,
-        unread=UNREAD,
+        unread=unread(LIST_CAP),
         message=MESSAGE,
         person=PERSON,
         not_removed=NOT_REMOVED,
@@ -203,7 +215,7 @@ async def list_conversations(
 ) -> tuple[Page[Row], list[Row]]:
     """Return one page of the viewer's inbox, each with its newest message, and their members."""
     backward = position is not None and position.backward
-    asked = [SCAN * LIST_CAP, viewer_id, *_edge(position), size + 1, viewer_id]
+    asked = [viewer_id, *_edge(position), size + 1, viewer_id]
     found = await database().rows(INBOXES[backward], asked, as_text=True)
     page = Page.cut(found, size=size, position=position, key=_activity)
     if not page.items:
@@ -225,22 +237,23 @@ def _activity(row: Row) -> tuple[int, int, str]:
 
 # --- how much is unread ---------------------------------------------------------------------------
 
+# A condition by EXISTS might be answered by reading everyone's marks once.
 TOTAL = f"""
-SELECT {UNREAD}, c.last_seq > {START} + %s
+SELECT {unread(CAP)}, c.last_seq > {START} + {SCAN * CAP}
   FROM conversations_participant p
   JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
  WHERE p.user_id = %s AND p.left_at IS NULL
-   AND (c.last_seq > {START} OR EXISTS (
-        SELECT FROM messaging_mark k
+   AND (c.last_seq > {START} OR (
+        SELECT true FROM messaging_mark k
          WHERE k.user_id = p.user_id AND k.conversation_id = p.conversation_id
-           AND k.flags IN ({KEPT_FLAGS})))
+           AND k.flags IN ({KEPT_FLAGS}) LIMIT 1))
  LIMIT {CHUNK + 1}
 """  # noqa: S608
 
 
 async def count_unread(*, viewer_id: UUID) -> UnreadTotal | None:
     """Return how much is unread in all; None where that takes more than one look."""
-    found = await rows(TOTAL, [SCAN * CAP, SCAN * CAP, viewer_id])
+    found = await rows(TOTAL, [viewer_id])
     if len(found) > CHUNK:
         return None
     counts = [min(count, CAP) for count, _ in found]
