@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.utils import timezone
 
-from parley.conversations.models import Conversation, Fence, Generation
+from parley.conversations.models import Conversation, Fence, Generation, Participant
 from parley.kernel.database import in_transaction, is_lock_timeout
 from parley.kernel.hooks import Hook
 
@@ -46,6 +46,9 @@ class State:
 
 # Called after each tick, outside of its transactions, with where the fence stands then.
 ticked: Hook[State] = Hook()
+
+# What is stamped: a conversation with all changes in it, and what people changed of their own.
+_FENCED = (Conversation.objects, Participant.objects)
 
 
 def _create() -> None:
@@ -170,9 +173,9 @@ def tick(*, unless_within: timedelta = TICK) -> State:
 
 
 def tick_if_unsettled() -> State:
-    """Tick where a conversation changed in an unsettled generation; else the fence rests."""
+    """Tick where something changed in an unsettled generation; else the fence rests."""
     found = state()
-    if Conversation.objects.filter(gen__gt=found.settled).exists():
+    if any(what.filter(gen__gt=found.settled).exists() for what in _FENCED):
         return tick()
     return found
 

@@ -114,6 +114,8 @@ class Participant(models.Model):
             ),
             # What I changed of my own since a generation: sync of who has very many.
             models.Index(fields=["user", "gen"], name="participant_own_changes"),
+            # What anyone changed of their own since a generation: live devices whose hint was lost.
+            models.Index(fields=["gen"], name="participant_gen"),
         ]
 
     def __str__(self) -> str:

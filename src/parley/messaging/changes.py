@@ -8,7 +8,7 @@ history is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -101,6 +101,12 @@ def gen_of(mine: Participant) -> int:
 def participation(viewer_id: UUID, conversation_id: UUID) -> Participant:
     """Return the viewer's row in a conversation that they are or were in."""
     return _participations(viewer_id).get(conversation_id=conversation_id)
+
+
+def participations(viewer_id: UUID, conversation_ids: Collection[UUID]) -> dict[UUID, Participant]:
+    """Return the viewer's rows in those of these conversations that they are or were in."""
+    found = _participations(viewer_id).filter(conversation_id__in=conversation_ids)
+    return {mine.conversation_id: mine for mine in found}
 
 
 def _participations(viewer_id: UUID) -> QuerySet[Participant]:

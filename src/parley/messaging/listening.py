@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db.models import Q
 
 from parley.accounts.models import Role
-from parley.conversations.models import Conversation, Participant
+from parley.conversations.models import Conversation, Kind, Participant
 from parley.kernel.database import union_all, uuid_value
 from parley.messaging.models import Flag, Mark, Message
 
@@ -31,6 +31,32 @@ class Listener:
     visible_after: int
     watermark: int
     joined_gen: int
+    version: int
+
+
+OWN_CHANGE = (
+    "user_id",
+    "conversation_id",
+    "version",
+    "joined_gen",
+    "left_at",
+    "visible_after",
+    "conversation__revision",
+    "conversation__kind",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnChange:
+    """Someone changed something of their own in a conversation, now for the ``version``-th time."""
+
+    user_id: UUID
+    conversation_id: UUID
+    version: int
+    joined_gen: int
+    revision: int  # the conversation's
+    is_hidden: bool  # it is a direct one that they hid
+    was_hidden: bool  # they did once
 
 
 def find_conversations(conversation_ids: Collection[UUID]) -> dict[UUID, Conversation]:
@@ -44,6 +70,32 @@ def list_changed_since(gen: int, *, most: int) -> dict[UUID, int]:
     """
     found = Conversation.objects.filter(gen__gt=gen)
     return dict(found.values_list("conversation_id", "revision")[:most])
+
+
+def list_own_changes(gen: int, *, online: Collection[UUID], most: int) -> list[OwnChange] | None:
+    """Return what people who are online changed of their own after ``gen``.
+
+    None where more than ``most`` people did, online or not.
+    """
+    found = Participant.objects.filter(gen__gt=gen, version__gt=0)
+    found = found.select_related("conversation").only(*OWN_CHANGE)[: most + 1]
+    changes = [_own_change(mine) for mine in found]
+    if len(changes) > most:
+        return None
+    return [change for change in changes if change.user_id in online]
+
+
+def _own_change(mine: Participant) -> OwnChange:
+    is_direct = mine.conversation.kind == Kind.DIRECT
+    return OwnChange(
+        mine.user_id,
+        mine.conversation_id,
+        mine.version,
+        mine.joined_gen,
+        mine.conversation.revision,
+        is_hidden=is_direct and mine.left_at is not None,
+        was_hidden=is_direct and mine.left_at is None and mine.visible_after > 0,
+    )
 
 
 def list_listeners(
@@ -60,7 +112,13 @@ def list_listeners(
     found: dict[UUID, dict[UUID, Listener]] = {}
     for wanted in asked:
         rows = Participant.objects.filter(wanted, left_at=None).values_list(
-            "conversation_id", "user_id", "user__role", "visible_after", "watermark", "joined_gen"
+            "conversation_id",
+            "user_id",
+            "user__role",
+            "visible_after",
+            "watermark",
+            "joined_gen",
+            "version",
         )
         for conversation_id, user_id, role, *place in rows:
             if user_id in online:

@@ -23,17 +23,18 @@ import structlog
 from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
-from parley.accounts.models import User
 from parley.conversations import epochs, fence
 from parley.conversations.acquaintance import sharing_with
 from parley.conversations.events import Event, Type, happened
 from parley.http import wire
-from parley.messaging import listening, queries
+from parley.messaging import listening
+from parley.messaging.listening import OwnChange
 from parley.messaging.operations.following import keep_lists
 from parley.realtime import pull
 from parley.realtime.broker import Broker, News
 from parley.realtime.connections import CURSOR, Close, Connection, Place
 from parley.realtime.frames import Frame, event
+from parley.realtime.own import Key, Own, PulledOwn, pull_own
 from parley.realtime.presence import Presence
 from parley.realtime.pull import Heard, Pulled, Want
 from parley.realtime.signals import Signal
@@ -56,6 +57,8 @@ MOST_HEARD = 50_000
 MOST_SCANNED = 20_000
 MOST_CONNECTIONS = 10  # a user
 MANY_MEMBERS = 50  # beyond, there is no typing, and receipts go to one's own devices only
+MOMENTS = {Type.READ, Type.DELIVERED}
+OWN = {Type.OWN, Type.REMOVED, Type.LEFT}
 DURABLE = {Type.MESSAGES, Type.CREATED, Type.CHANGED, Type.JOINED, Type.LEFT}
 
 
@@ -72,6 +75,7 @@ class Hub:
         self._connections: dict[UUID, set[Connection]] = defaultdict(set)
         self._heard: OrderedDict[UUID, Heard] = OrderedDict()
         self._wants: dict[UUID, Want] = {}
+        self._own = Own(self.of)
         self._moments: list[News] = []
         self._news = asyncio.Event()
         self._rounds: list[asyncio.Future[None]] = []  # who waits until the wants of now are told
@@ -163,7 +167,13 @@ class Hub:
         mine.add(connection)
         self.presence.came(connection.user_id)
 
+    def resumed(self, connection: Connection) -> None:
+        """Tell again what came between the pages of what a connection had missed."""
+        if self._own.want_again(connection):
+            self._news.set()
+
     def leave(self, connection: Connection) -> None:
+        self._own.forget(connection)
         mine = self._connections.get(connection.user_id, set())
         mine.discard(connection)
         if not mine:
@@ -186,11 +196,18 @@ class Hub:
         for each in events:
             if isinstance(each, Signal) and each.kind == "presence":
                 self.presence.hear(each.user_id, each.state)
-            elif not isinstance(each, Signal) and each.type in DURABLE:
-                self._want(each.conversation_id).hints.append(each)
-            else:
+            elif isinstance(each, Signal) or each.type in MOMENTS:
                 self._moments.append(each)
+            else:
+                self._hear_change(each)
         self._news.set()
+
+    def _hear_change(self, each: Event) -> None:
+        if each.type in DURABLE:
+            self._want(each.conversation_id).hints.append(each)
+        if each.type in OWN:
+            for user_id in each.user_ids:
+                self._own.want((user_id, each.conversation_id))
 
     def signal(self, signal: Signal) -> None:
         """Tell the other processes of something that nobody stores."""
@@ -217,6 +234,7 @@ class Hub:
         try:
             if wants:
                 await self._tell_changes([*wants.values()])
+            await self._own.tell(self._pull_own)
         except Exception:
             for want in wants.values():  # what was not told waits again
                 self._want(want.conversation_id).hints.extend(want.hints)
@@ -272,23 +290,23 @@ class Hub:
         settled = self.place.settled
         return await self._ask(self._thread, pull.pull, wants, online=online, settled=settled)
 
+    async def _pull_own(self, wanted: Mapping[Key, int | None]) -> list[PulledOwn]:
+        return await self._ask(self._thread, pull_own, wanted, settled=self.place.settled)
+
     def _remember(self, pulled: Pulled) -> None:
+        for user_id, version in pulled.versions.items():
+            self._own.note((user_id, pulled.conversation_id), version)
         self._heard[pulled.conversation_id] = pulled.heard
         self._heard.move_to_end(pulled.conversation_id)
         if len(self._heard) > MOST_HEARD:
             self._heard.popitem(last=False)
 
     async def _tell_moment(self, each: News) -> None:
-        """Tell of what is of the moment, or of one person's own."""
+        """Tell of what is of the moment."""
         if isinstance(each, Signal):
             await self._tell_typing(each)
-            return
-        [user_id] = each.user_ids
-        if each.type in {Type.READ, Type.DELIVERED}:
-            await self._tell_receipt(each, user_id)
-        elif self.of(user_id):
-            frames = await self._ask(self._thread, _own_frames, each, user_id)
-            self.tell([user_id], *frames)
+        else:
+            await self._tell_receipt(each, each.user_ids[0])
 
     async def _tell_receipt(self, each: Event, user_id: UUID) -> None:
         name = f"{each.type.value}_seq"
@@ -328,26 +346,43 @@ class Hub:
         if not self._connections:
             await self._note_place()
             return
-        place, changed = await self._ask(self._thread, _settle, self.place.settled)
-        if len(changed) > MOST_SCANNED:
+        told, online = self.place.settled, self.online
+        place, changed, own = await self._ask(self._thread, _settle, told, online)
+        if len(changed) > MOST_SCANNED or own is None:
             self.tell(self.online, event("resync", timezone.now(), content={}))
-        elif changed:
-            await self._look_at(changed)
+        elif changed or own:
+            await self._look_at(changed, own, told)
         if place != self.place:
             self.place = place
             for connection in self._everyone():
                 connection.settle(place)
 
-    async def _look_at(self, changed: Mapping[UUID, int]) -> None:
-        """Pull the conversations of which not everything was told up to this revision."""
+    async def _look_at(
+        self, changed: Mapping[UUID, int], own: Iterable[OwnChange], settled: int
+    ) -> None:
+        """Pull what was not told up to these revisions and versions."""
         for conversation_id, revision in changed.items():
             heard = self._heard.get(conversation_id)
             if heard is None or heard.revision < revision:
                 self._want(conversation_id)
+        for each in own:
+            if not self._own.is_told(each):
+                self._want_own(each, settled)
         told = self._loop.create_future()
         self._rounds.append(told)
         self._news.set()
         await told
+
+    def _want_own(self, change: OwnChange, settled: int) -> None:
+        """Have something told that a person changed of their own.
+
+        To hide a direct conversation, or to open it again, is one of these, and told as a change.
+        """
+        if change.is_hidden or (change.was_hidden and change.joined_gen > settled):
+            about = Type.LEFT if change.is_hidden else Type.CREATED
+            hint = Event(about, change.conversation_id, change.revision, (change.user_id,))
+            self._want(change.conversation_id).hints.append(hint)
+        self._own.want((change.user_id, change.conversation_id), change.version)
 
     async def _pulse(self) -> None:
         """Look after the connections; one timer for all of them."""
@@ -362,6 +397,7 @@ class Hub:
         if not self._connections:  # nobody came meanwhile
             self.place = place
             self._heard.clear()
+            self._own.clear()
 
     async def _check(self) -> None:
         await asyncio.sleep(CHECK_S)
@@ -416,33 +452,17 @@ def _place() -> Place:
     return Place(state.settled, state.current, epochs.covering(state.current) or "")
 
 
-def _settle(told: int) -> tuple[Place, dict[UUID, int]]:
+def _settle(
+    told: int, online: frozenset[UUID]
+) -> tuple[Place, dict[UUID, int], list[OwnChange] | None]:
     """Tick, and return the place of now, and what changed since ``told`` was settled."""
     fence.tick_if_unsettled()
     place = _place()
     settled = max(place.settled, told)
     place = replace(place, settled=settled)
-    return place, listening.list_changed_since(told, most=MOST_SCANNED + 1)
-
-
-def _own_frames(each: Event, user_id: UUID) -> list[Frame]:
-    """Return what a person's own devices hear of what they did, and how much is unread."""
-    at, frames = timezone.now(), []
-    where = each.conversation_id
-    if each.type is Type.REMOVED:
-        content = {"message_id": str(each.message_id)}
-        frames.append(event("message.removed", at, conversation_id=where, content=content))
-    else:
-        found = each.message_id and pull.show_message(user_id, each.message_id)
-        if found:
-            frames.append(event("message.changed", at, conversation_id=where, content=found))
-        shown = pull.show(user_id, where)
-        if shown:
-            frames.append(event("conversation.changed", at, conversation_id=where, content=shown))
-    total = queries.count_unread(viewer=User(user_id=user_id))
-    content = wire.unread_total(total)
-    frames.append(event("unread", at, content=content))
-    return frames
+    changed = listening.list_changed_since(told, most=MOST_SCANNED + 1)
+    own = listening.list_own_changes(told, online=online, most=MOST_SCANNED)
+    return place, changed, own
 
 
 def _neighbours(conversation_id: UUID, online: frozenset[UUID]) -> set[UUID] | None:

@@ -65,6 +65,8 @@ class Pulled:
     conversation_id: UUID
     heard: Heard
     told: list[Told]
+    # Whom the conversation was opened to, and the version of their own that this told.
+    versions: Mapping[UUID, int] = field(default_factory=dict)
 
     def until(self, other: Pulled) -> list[Told]:
         """Return of this, which was read later, what the other told too."""
@@ -146,6 +148,7 @@ class _Telling:
     lost: frozenset[UUID] = frozenset()
     told: list[Told] = field(default_factory=list)
     previous: int = 0
+    versions: dict[UUID, int] = field(default_factory=dict)
 
     def all(self, messages: Sequence[Message]) -> Pulled:
         """Tell of everything, by revision; of too much only that there is more to sync."""
@@ -159,7 +162,7 @@ class _Telling:
         heard = Heard(
             self.conversation.revision, self.conversation.last_seq, self.conversation.members_rev
         )
-        return Pulled(self.conversation.conversation_id, heard, self.told)
+        return Pulled(self.conversation.conversation_id, heard, self.told, self.versions)
 
     def _in_order(self, messages: Sequence[Message]) -> None:
         steps: list[tuple[int, Any]] = [(m.revision, m) for m in messages]
@@ -249,16 +252,24 @@ class _Telling:
         if hint.type is Type.CREATED:
             begun = len(self.told)
             self._tell_conversation("conversation.created", revision, hint.user_ids)
-            if hint.revision is None:
+            if hint.revision is not None:
+                self._note_opened(hint.user_ids)
+            else:
                 guesses = [replace(t, frame=replace(t.frame, is_guess=True)) for t in self.told]
                 self.told[begun:] = guesses[begun:]
         elif hint.type is Type.CHANGED:
             self._tell_conversation("conversation.changed", revision, self.listeners)
         elif hint.type is Type.JOINED:
             self._tell_conversation("conversation.created", revision, hint.user_ids)
+            self._note_opened(hint.user_ids)
             self._tell_people("participant.joined", revision, hint.user_ids)
         elif hint.type is Type.LEFT:
             self._tell_people("participant.left", revision, hint.user_ids)
+
+    def _note_opened(self, user_ids: Collection[UUID]) -> None:
+        """Whoever takes a conversation as new has what they changed of it until now."""
+        listeners = (self.listeners[u] for u in user_ids if u in self.listeners)
+        self.versions.update({listener.user_id: listener.version for listener in listeners})
 
     def _tell_conversation(self, type_: str, revision: int, user_ids: Collection[UUID]) -> None:
         """Tell each of these people of the conversation, as each of them sees it."""
@@ -317,14 +328,3 @@ def show(user_id: UUID, conversation_id: UUID) -> dict[str, Any] | None:
         return None
     people = accounts.people(viewer=viewer, user_ids=seen.people())
     return {"conversation": wire.conversation(seen, wire.People.of(people))}
-
-
-def show_message(user_id: UUID, message_id: UUID) -> dict[str, Any] | None:
-    """Return the message object as one person sees it; None where they do not."""
-    viewer = User(user_id=user_id)
-    try:
-        seen = queries.get_message(viewer=viewer, message_id=message_id)
-    except NotFound:
-        return None
-    people = accounts.people(viewer=viewer, user_ids=[seen.sender_id])
-    return {"message": wire.message(seen, wire.People.of(people))}

@@ -210,6 +210,7 @@ class Stream:
             frame = event("cursor", timezone.now(), content={"cursor": cursor})
             yield written(frame, cursor)
         self.connection.is_resuming = False
+        self._hub.resumed(self.connection)
 
 
 def _as_events(news: Mapping[str, Any]) -> list[Frame]:

@@ -323,6 +323,7 @@ class Socket:
             self.connection.note(news)
             cursor, more = news["cursor"], news["more"]
         self.connection.is_resuming = False
+        self._hub.resumed(self.connection)
 
     async def _take_ping(self, frame: dict[str, Any], ref: Any) -> None:
         self._answer({"type": "pong"}, ref)

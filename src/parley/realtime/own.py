@@ -1,0 +1,185 @@
+"""What people changed of their own (marks, reading, mute …), for their devices at this process.
+
+Nobody else hears of it, and it takes no revision: a participant's row counts such changes by its
+``version``. The hub knows up to which version it has told; what is new since is read here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.utils import timezone
+
+from parley.accounts import queries as accounts
+from parley.accounts.models import User
+from parley.conversations.models import Participant
+from parley.http import wire
+from parley.messaging import changes, queries
+from parley.messaging.changes import ChangedMark
+from parley.messaging.cursors import Known
+from parley.messaging.listening import OwnChange
+from parley.messaging.models import Flag
+from parley.messaging.sight import see_by_id
+from parley.realtime import pull
+from parley.realtime.connections import Connection
+from parley.realtime.frames import Frame, event
+
+MOST_MARKS = 200  # of one person at once; who changed more is to sync
+MOST_PLACES = 50  # conversations, likewise
+MOST_AT_ONCE = 500  # people and conversations; beyond, all of them are to sync
+MOST_TOLD = 50_000
+
+Key = tuple[UUID, UUID]  # a person and a conversation
+
+
+@dataclass(frozen=True, slots=True)
+class PulledOwn:
+    """What is new of one person's own, from which versions on, and up to which it is told then."""
+
+    user_id: UUID
+    since: Mapping[UUID, int]
+    versions: Mapping[UUID, int]
+    frames: list[Frame]
+
+
+class Own:
+    """What this process has told of people's own, and what waits to be told."""
+
+    def __init__(self, devices: Callable[[UUID], Collection[Connection]]) -> None:
+        self._devices = devices
+        self._told: OrderedDict[Key, int] = OrderedDict()
+        self._wanted: dict[Key, int | None] = {}  # at least up to a version, where one is known
+        self._again: dict[Connection, dict[Key, int]] = {}
+
+    def want(self, key: Key, version: int | None = None) -> None:
+        if self._devices(key[0]):
+            self._wanted[key] = version
+
+    def is_told(self, change: OwnChange) -> bool:
+        return self._told.get((change.user_id, change.conversation_id), -1) >= change.version
+
+    def note(self, key: Key, version: int) -> None:
+        self._told[key] = version
+        self._told.move_to_end(key)
+        if len(self._told) > MOST_TOLD:
+            self._told.popitem(last=False)
+
+    def clear(self) -> None:
+        self._told.clear()
+
+    async def tell(
+        self, pull: Callable[[Mapping[Key, int | None]], Awaitable[list[PulledOwn]]]
+    ) -> None:
+        """Tell what waits; what could not be read waits again."""
+        wanted, self._wanted = self._wanted, {}
+        if len(wanted) > MOST_AT_ONCE:
+            self._resync(wanted)
+        if not wanted or len(wanted) > MOST_AT_ONCE:
+            return
+        try:
+            found = await pull({key: self._told.get(key) for key in wanted})
+        except Exception:
+            self._wanted = wanted | self._wanted
+            raise
+        for pulled in found:
+            for where, version in pulled.versions.items():
+                self.note((pulled.user_id, where), version)
+            for connection in list(self._devices(pulled.user_id)):
+                for frame in pulled.frames:
+                    connection.offer(frame)
+                self._note_late(connection, pulled)
+
+    def _resync(self, wanted: Mapping[Key, int | None]) -> None:
+        frame = event("resync", timezone.now(), content={})
+        for user_id in {user_id for user_id, _ in wanted}:
+            for connection in list(self._devices(user_id)):
+                connection.offer(frame)
+        for key, version in wanted.items():
+            if version is not None:
+                self.note(key, version)
+
+    def _note_late(self, connection: Connection, pulled: PulledOwn) -> None:
+        """A page of what was missed may be older than this, and yet come after it."""
+        if connection.is_resuming:
+            again = self._again.setdefault(connection, {})
+            for where, version in pulled.since.items():
+                again.setdefault((pulled.user_id, where), version)
+
+    def want_again(self, connection: Connection) -> bool:
+        """Have told again what was told while a connection was given what it had missed."""
+        again = self._again.pop(connection, {})
+        for key, version in again.items():
+            self._told[key] = min(version, self._told.get(key, version))
+            self.want(key)
+        return bool(again)
+
+    def forget(self, connection: Connection) -> None:
+        self._again.pop(connection, None)
+
+
+def pull_own(wanted: Mapping[Key, int | None], *, settled: int) -> list[PulledOwn]:
+    """Return what is new of these people in these conversations after a version.
+
+    None is the version of when generation ``settled`` was settled.
+    """
+    by_person: dict[UUID, dict[UUID, int | None]] = defaultdict(dict)
+    for (user_id, conversation_id), version in wanted.items():
+        by_person[user_id][conversation_id] = version
+    return [_of(user_id, told, settled) for user_id, told in by_person.items()]
+
+
+def _of(user_id: UUID, told: Mapping[UUID, int | None], settled: int) -> PulledOwn:
+    rows = changes.participations(user_id, told)
+    unknown = [mine for where, mine in rows.items() if told[where] is None]
+    since = {where: known.version for where, known in _known(user_id, unknown, settled)}
+    since |= {where: version for where, version in told.items() if version is not None}
+    here = {where: mine for where, mine in rows.items() if mine.left_at is None}
+    known = [(mine, Known(mine.conversation.revision, since[w])) for w, mine in here.items()]
+    marks = changes.changed_marks(user_id, known, MOST_MARKS + 1)
+    changed = [(where, mark) for where, found in marks.items() for mark in found]
+    now = timezone.now()
+    if len(changed) > MOST_MARKS or len(here) > MOST_PLACES:
+        frames = [event("resync", now, content={})]
+    else:
+        frames = [*_marked(user_id, changed, now), *_placed(user_id, here, now)]
+    frames.append(_total(user_id, now))
+    versions = {where: mine.version for where, mine in rows.items()}
+    return PulledOwn(user_id, since, versions, frames)
+
+
+def _known(user_id: UUID, unknown: list[Participant], settled: int) -> Iterable[tuple[UUID, Known]]:
+    return changes.known_at(user_id, unknown, settled).items() if unknown else ()
+
+
+def _marked(
+    user_id: UUID, changed: list[tuple[UUID, ChangedMark]], now: datetime
+) -> Iterator[Frame]:
+    """Tell of each message whose marks changed: how it looks now, or that it is gone."""
+    kept = [mark.message_id for _, mark in changed if not mark.flags & Flag.REMOVED]
+    seen = see_by_id(user_id, kept)
+    senders = accounts.people(
+        viewer=User(user_id=user_id), user_ids={message.sender_id for message in seen.values()}
+    )
+    people = wire.People.of(senders)
+    for where, mark in changed:
+        if mark.flags & Flag.REMOVED:
+            gone = {"message_id": str(mark.message_id)}
+            yield event("message.removed", now, conversation_id=where, content=gone)
+        elif message := seen.get(mark.message_id):
+            shown = {"message": wire.message(message, people)}
+            yield event("message.changed", now, conversation_id=where, content=shown)
+
+
+def _placed(user_id: UUID, here: Iterable[UUID], now: datetime) -> Iterator[Frame]:
+    for where in here:
+        if shown := pull.show(user_id, where):
+            yield event("conversation.changed", now, conversation_id=where, content=shown)
+
+
+def _total(user_id: UUID, now: datetime) -> Frame:
+    total = queries.count_unread(viewer=User(user_id=user_id))
+    return event("unread", now, content=wire.unread_total(total))

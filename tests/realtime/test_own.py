@@ -1,0 +1,189 @@
+"""What someone does on one device, on their others: also when every hint is lost."""
+
+import asyncio
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from parley.conversations import operations as conversations
+from parley.conversations.events import happened
+from parley.messaging import operations
+from parley.messaging.sync import here
+from parley.realtime import inner, own
+from tests.realtime.conftest import events, heard, in_thread, live, put, quiet
+from tests.talk import direct, group, say
+
+pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
+
+
+@contextmanager
+def deaf():
+    """A broker that drops everything: no process hears a hint."""
+    kept, happened._callables = happened._callables, []
+    try:
+        yield
+    finally:
+        happened._callables = kept
+
+
+def star(viewer, message):
+    operations.set_message_starred(viewer=viewer, message_id=message.message_id, starred=True)
+
+
+def remove(viewer, message):
+    operations.remove_message(viewer=viewer, message_id=message.message_id)
+
+
+def read(viewer, message):
+    operations.read_up_to(viewer=viewer, conversation_id=message.conversation_id)
+
+
+def read_one(viewer, message):
+    operations.set_message_read(viewer=viewer, message_id=message.message_id, read=True)
+
+
+def archive(viewer, message):
+    at = datetime(2030, 1, 1, tzinfo=UTC)
+    conversations.set_own(viewer=viewer, conversation_id=message.conversation_id, archived_at=at)
+
+
+def hide(viewer, message):
+    conversations.leave(viewer=viewer, conversation_id=message.conversation_id)
+
+
+def reopen(viewer, message):
+    hide(viewer, message)
+    direct(viewer, message.sender)
+
+
+DEEDS = [
+    (star, "message.changed", lambda e: e["message"]["starred"]),
+    (read_one, "message.changed", lambda e: e["message"]["read"]),
+    (remove, "message.removed", lambda e: e["message_id"]),
+    (read, "conversation.changed", lambda e: e["conversation"]["me"]["watermark"] == 2),
+    (archive, "conversation.changed", lambda e: e["conversation"]["me"]["archived_at"]),
+    (hide, "participant.left", lambda e: e["user"]["username"] == "ada"),
+]
+
+
+class TestWhatIsOnesOwn:
+    @pytest.mark.parametrize("are_lost", [False, True], ids=["heard", "lost"])
+    @pytest.mark.parametrize(("do", "type_", "shows"), DEEDS, ids=[d[0].__name__ for d in DEEDS])
+    def test_is_seen_on_ones_other_devices_and_by_nobody_else(
+        self, server, bearer, ada, ben, do, type_, shows, are_lost
+    ):
+        talk = direct(ada, ben)
+        say(ben, talk)
+        message = say(ben, talk)
+
+        async def scene():
+            async with (
+                live(server, bearer(ada)) as one,
+                live(server, bearer(ada)) as other,
+                live(server, bearer(ben)) as bens,
+            ):
+                if are_lost:
+                    with deaf():
+                        await in_thread(do, ada, message)
+                else:
+                    await in_thread(do, ada, message)
+                for socket in (one, other):
+                    assert shows(await heard(socket, type_))
+                    assert (await heard(socket, "unread"))["type"] == "unread"
+                assert await quiet(bens, type_, seconds=0.2)
+
+        asyncio.run(scene())
+
+    def test_is_told_once_whether_its_hint_came_or_not(self, server, bearer, ada, ben):
+        message = say(ben, direct(ada, ben))
+
+        async def scene():
+            async with live(server, bearer(ada)) as socket:
+                await in_thread(star, ada, message)
+                await heard(socket, "unread")
+                assert await quiet(socket, "message.changed", "unread", seconds=3.5)
+
+        asyncio.run(scene())
+
+    def test_opens_a_hidden_conversation_again_though_no_hint_came(self, server, bearer, ada, ben):
+        talk = direct(ada, ben)
+        hide(ada, say(ben, talk))
+
+        async def scene():
+            async with live(server, bearer(ada)) as socket:
+                with deaf():
+                    await in_thread(direct, ada, ben)
+                found = await heard(socket, "conversation.created")
+                assert found["conversation"]["conversation_id"] == str(talk)
+
+        asyncio.run(scene())
+
+    def test_is_a_reason_to_sync_where_it_is_too_much(self, server, bearer, ada, ben, monkeypatch):
+        monkeypatch.setattr(own, "MOST_MARKS", 1)
+        talk = group(ada, ben)
+        said = [say(ben, talk) for _ in range(3)]
+
+        async def scene():
+            async with live(server, bearer(ada)) as socket, live(server, bearer(ben)) as bens:
+                with deaf():
+                    for message in said:
+                        await in_thread(star, ada, message)
+                await heard(socket, "resync")
+                assert await quiet(bens, "resync", seconds=0.2)
+
+        asyncio.run(scene())
+
+
+class TestWhatIsMissed:
+    @pytest.mark.parametrize("way", ["socket", "stream"])
+    def test_is_not_older_than_what_was_told_meanwhile(
+        self, server, bearer, ada, ben, monkeypatch, way
+    ):
+        """A page that was read before a star, and given after it was told, is not the last word."""
+        message = say(ben, direct(ada, ben))
+        cursor = here(viewer=ada)
+        operations.edit_message(editor=ben, message_id=message.message_id, message_body="new")
+        call, is_starred = inner.call, False
+
+        async def slow_call(*args, **named):
+            nonlocal is_starred
+            page = await call(*args, **named)
+            if not is_starred:
+                is_starred = True
+                await in_thread(star, ada, message)
+                await asyncio.sleep(0.5)
+            return page
+
+        monkeypatch.setattr(inner, "call", slow_call)
+
+        async def socket_stars():
+            async with live(server, bearer(ada)) as socket:
+                await put(socket, type="resume", cursor=cursor)
+                stars = []
+                while stars[-1:] != [True] or False not in stars:
+                    frame = await heard(socket, "sync", "message.changed")
+                    found = (
+                        [frame["message"]]
+                        if "message" in frame
+                        else [m for c in frame["conversations"] for m in c["messages"]]
+                    )
+                    stars += [m["starred"] for m in found]
+                return stars
+
+        async def stream_stars():
+            async with events(server, bearer(ada), cursor=cursor) as (_, found):
+                stars = []
+                async for _, type_, data in found:
+                    if type_ == "message.changed":
+                        stars.append(data["message"]["starred"])
+                    if stars[-1:] == [True] and False in stars:
+                        break
+                return stars
+
+        async def scene():
+            async with asyncio.timeout(6):
+                return await (socket_stars() if way == "socket" else stream_stars())
+
+        stars = asyncio.run(scene())
+        assert stars[stars.index(False) :][-1] is True
