@@ -47,6 +47,7 @@ def there():
 
     with patch.object(async_database, "_parameters", named):
         yield plain()
+    kill_all()  # those whose client left amid a statement sleep on
 
 
 def kill_all():
