@@ -181,6 +181,26 @@ def list_marks(
     return {(u, m): flags for u, m, flags in rows.values_list("user_id", "message_id", "flags")}
 
 
+def list_recent_authors(
+    upto: Mapping[UUID, int], online: Collection[UUID], *, most: int
+) -> dict[UUID, dict[UUID, list[int]]]:
+    """Return which of the ``most`` messages up to a ``seq`` are of people who are online.
+
+    For each conversation, by author; only authors who are in it still.
+    """
+    conversations = find_conversations(upto)
+    listeners = list_listeners(conversations.values(), online=online)
+    found: dict[UUID, dict[UUID, list[int]]] = {}
+    for where, last in upto.items():
+        wrote = Message.objects.filter(
+            conversation_id=where, seq__gt=last - most, seq__lte=last
+        ).values_list("sender_id", "seq")
+        for sender_id, seq in wrote:
+            if sender_id in listeners.get(where, {}):
+                found.setdefault(where, {}).setdefault(sender_id, []).append(seq)
+    return found
+
+
 def is_heard(message: Message, listener: Listener, flags: int) -> bool:
     """Whether a listener may hear of a message at all."""
     return message.seq > listener.visible_after and not flags & Flag.REMOVED

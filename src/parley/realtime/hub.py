@@ -15,7 +15,6 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -26,7 +25,6 @@ from django.utils import timezone
 from parley.conversations import epochs, fence
 from parley.conversations.acquaintance import sharing_with
 from parley.conversations.events import Event, Type, happened
-from parley.http import wire
 from parley.messaging import listening
 from parley.messaging.listening import OwnChange
 from parley.messaging.operations.following import keep_lists
@@ -34,10 +32,12 @@ from parley.realtime import pull
 from parley.realtime.broker import Broker, News
 from parley.realtime.connections import CURSOR, Close, Connection, Place
 from parley.realtime.frames import Frame, event
+from parley.realtime.moments import Moments
 from parley.realtime.own import Key, Own, PulledOwn, pull_own
 from parley.realtime.presence import Presence
 from parley.realtime.pull import Heard, Pulled, Want
 from parley.realtime.signals import Signal
+from parley.realtime.slices import Slices
 from parley.realtime.tickets import still_valid
 
 log = structlog.get_logger(__name__)
@@ -46,17 +46,17 @@ T = TypeVar("T")
 
 TICK_S = 1.0
 PULSE_S = 1.0
+GATHER_S = 1.0
 CHECK_S = 3.0  # how often credentials are asked for; revocation is promised within 5 s
 KEEP_S = 3600.0  # how often it is asked who is in very many conversations
 RECHECK_S = 300.0  # how often it is asked whom a watcher may still watch
 HEARTBEAT_S = 25
-TYPING = timedelta(seconds=6)  # it ends by itself
 LEAVING_S = 3.0  # how long clients have to take what waits, when the server ends
 DOORS = 4  # handshakes at a time
+MOST_TOGETHER = 200  # conversations that are read at once
 MOST_HEARD = 50_000
 MOST_SCANNED = 20_000
 MOST_CONNECTIONS = 10  # a user
-MANY_MEMBERS = 50  # beyond, there is no typing, and receipts go to one's own devices only
 MOMENTS = {Type.READ, Type.DELIVERED}
 OWN = {Type.OWN, Type.REMOVED, Type.LEFT}
 DURABLE = {Type.MESSAGES, Type.CREATED, Type.CHANGED, Type.JOINED, Type.LEFT}
@@ -76,6 +76,7 @@ class Hub:
         self._heard: OrderedDict[UUID, Heard] = OrderedDict()
         self._wants: dict[UUID, Want] = {}
         self._own = Own(self.of)
+        self._of_now = Moments(self.ask, self.tell)
         self._moments: list[News] = []
         self._news = asyncio.Event()
         self._rounds: list[asyncio.Future[None]] = []  # who waits until the wants of now are told
@@ -95,7 +96,7 @@ class Hub:
         happened.join(self.hear_here)
         await self._broker.start(self.hear)
         works = (self._deliver, self._tick, self._check, self._recheck, self._pulse)
-        for work in (*works, self._keep_lists):
+        for work in (*works, self._gather, self._keep_lists):
             self._tasks.append(asyncio.create_task(_for_ever(work)))
 
     async def send_away(self) -> None:
@@ -244,13 +245,16 @@ class Hub:
             raise
         for told in rounds:
             told.set_result(None)
-        for each in moments:
-            try:
-                await self._tell_moment(each)
-            except Exception:
-                log.exception("something of the moment could not be told")
+        try:
+            await self._of_now.tell(moments, self.online)
+        except Exception:
+            log.exception("what is of the moment could not be told")
 
-    async def _tell_changes(self, wants: list[Want]) -> None:
+    async def _tell_changes(self, waiting: list[Want]) -> None:
+        for start in range(0, len(waiting), MOST_TOGETHER):
+            await self._tell_some(waiting[start : start + MOST_TOGETHER])
+
+    async def _tell_some(self, wants: list[Want]) -> None:
         try:
             await self._tell_together(wants)
         except (OperationalError, InterfaceError):
@@ -268,7 +272,7 @@ class Hub:
             raise
         except Exception:
             log.exception("a conversation could not be told")
-            self.tell(self.online, event("resync", timezone.now(), content={}))
+            await self.tell(self.online, event("resync", timezone.now(), content={}))
 
     async def _tell_together(self, wants: list[Want]) -> None:
         for want in wants:  # a pull may have come between the hint and now
@@ -280,10 +284,10 @@ class Hub:
             asked |= came
             for pulled, more in zip(found, await self._pull(wants, came), strict=False):
                 pulled.told.extend(more.until(pulled))
-        for pulled in found:
+        for pulled in sorted(found, key=_audience):  # few do not wait for many
             self._remember(pulled)
             for told in pulled.told:
-                self.tell(told.to, told.frame)
+                await self.tell(told.to, told.frame)
         await asyncio.sleep(0)
 
     async def _pull(self, wants: Sequence[Want], online: frozenset[UUID]) -> list[Pulled]:
@@ -301,43 +305,13 @@ class Hub:
         if len(self._heard) > MOST_HEARD:
             self._heard.popitem(last=False)
 
-    async def _tell_moment(self, each: News) -> None:
-        """Tell of what is of the moment."""
-        if isinstance(each, Signal):
-            await self._tell_typing(each)
-        else:
-            await self._tell_receipt(each, each.user_ids[0])
-
-    async def _tell_receipt(self, each: Event, user_id: UUID) -> None:
-        name = f"{each.type.value}_seq"
-        content = {"user_id": str(user_id), name: each.seq}
-        frame = event(
-            each.type.value, timezone.now(), conversation_id=each.conversation_id, content=content
-        )
-        self.tell(await self.neighbours(each.conversation_id, user_id), frame)
-
-    async def _tell_typing(self, signal: Signal) -> None:
-        where = signal.conversation_id
-        if where is None:
-            return
-        found = await self.ask(_neighbours, where, self.online | {signal.user_id})
-        if found is None or signal.user_id not in found:  # large, or not theirs
-            return
-        now = timezone.now()
-        content = {"user_id": str(signal.user_id), "until": wire.instant(now + TYPING)}
-        frame = event("typing", now, conversation_id=where, content=content)
-        self.tell(found - {signal.user_id}, frame)
-
-    async def neighbours(self, conversation_id: UUID, user_id: UUID) -> set[UUID]:
-        """Return who of a conversation hears of moments: of a large one, only the person's own."""
-        found = await self.ask(_neighbours, conversation_id, self.online)
-        return {user_id} if found is None else found | {user_id}
-
-    def tell(self, user_ids: Iterable[UUID], *frames: Frame) -> None:
+    async def tell(self, user_ids: Iterable[UUID], frame: Frame) -> None:
+        """Offer a frame to everyone's every connection, a slice of the loop's time at a time."""
+        slices = Slices()
         for user_id in user_ids:
             for connection in list(self.of(user_id)):
-                for frame in frames:
-                    connection.offer(frame)
+                connection.offer(frame)
+            await slices.breathe()
 
     # --- once in a while
 
@@ -349,7 +323,7 @@ class Hub:
         told, online = self.place.settled, self.online
         place, changed, own = await self._ask(self._thread, _settle, told, online)
         if len(changed) > MOST_SCANNED or own is None:
-            self.tell(self.online, event("resync", timezone.now(), content={}))
+            await self.tell(self.online, event("resync", timezone.now(), content={}))
         elif changed or own:
             await self._look_at(changed, own, told)
         if place != self.place:
@@ -387,9 +361,14 @@ class Hub:
     async def _pulse(self) -> None:
         """Look after the connections; one timer for all of them."""
         await asyncio.sleep(PULSE_S)
-        now = self._loop.time()
+        now, slices = self._loop.time(), Slices()
         for connection in self._everyone():
             connection.pulse(now)
+            await slices.breathe()
+
+    async def _gather(self) -> None:
+        await asyncio.sleep(GATHER_S)
+        await self._of_now.tell_gathered(self.online)
 
     async def _note_place(self) -> None:
         """Nobody listens: what happens until someone does is theirs to sync."""
@@ -432,6 +411,10 @@ class Hub:
         connection.offer(CURSOR)
 
 
+def _audience(pulled: Pulled) -> int:
+    return max((len(told.to) for told in pulled.told), default=0)
+
+
 async def _for_ever(work: Callable[[], Any]) -> None:
     """Do a piece of work again and again; a fault is logged, and does not end it."""
     while True:
@@ -463,11 +446,3 @@ def _settle(
     changed = listening.list_changed_since(told, most=MOST_SCANNED + 1)
     own = listening.list_own_changes(told, online=online, most=MOST_SCANNED)
     return place, changed, own
-
-
-def _neighbours(conversation_id: UUID, online: frozenset[UUID]) -> set[UUID] | None:
-    """Return who of the people online is in a conversation; None where it is large."""
-    found = listening.find_conversations([conversation_id]).get(conversation_id)
-    if found is None or found.member_count > MANY_MEMBERS:
-        return None
-    return set(listening.list_listeners([found], online=online).get(conversation_id, {}))
