@@ -96,8 +96,10 @@ def play_sql(row: Row, seconds: int) -> Run:
 
 def _pgbench(row: Row, seconds: int) -> Run:
     """Play the statements by themselves, each connection one after the other."""
-    from parley.kernel.async_database import OPTIONS
+    from parley.kernel.async_database import WALKS, parameters
 
+    writes = row.kind in {"send", "hot", "read"}
+    options = parameters(**({} if writes else WALKS))["options"]
     parts = urlsplit(os.environ["DATABASE_URL"])
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(statements.script(row.kind))
@@ -105,7 +107,7 @@ def _pgbench(row: Row, seconds: int) -> Run:
         command = ["pgbench", "-n", "-M", "prepared", "-f", file.name, "-T", str(seconds)]
         command += ["-c", str(row.clients), "-j", "1", "-h", parts.hostname or "", "-U"]
         command += [parts.username or "", "-p", str(parts.port or 5432), NAME]
-        environment = os.environ | {"PGOPTIONS": OPTIONS}
+        environment = os.environ | {"PGOPTIONS": options}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{row.name}: pgbench: {done.stderr}")

@@ -40,12 +40,12 @@ def run(work, **options):
 @pytest.fixture(autouse=True)
 def there():
     """Give the connections of the tests a name, and what they connect with."""
-    plain = async_database._parameters
+    plain = async_database.parameters
 
     def named(**settings):
         return plain(**settings) | {"application_name": NAME}
 
-    with patch.object(async_database, "_parameters", named):
+    with patch.object(async_database, "parameters", named):
         yield plain()
     kill_all()  # those whose client left amid a statement sleep on
 
@@ -265,7 +265,7 @@ class TestLoss:
 
         with (
             patch.object(async_database, "PATIENCE_S", 0.3),
-            patch.object(async_database, "_parameters", lambda **_settings: nowhere),
+            patch.object(async_database, "parameters", lambda **_settings: nowhere),
         ):
             found = run(scene)
 
@@ -274,9 +274,9 @@ class TestLoss:
     def test_of_a_database_that_comes_back_is_waited_for(self, there):
         asked = [there | {"host": "127.0.0.1", "port": 1}] * 3
 
-        def parameters(**_settings):
+        def at_last(**_settings):
             return asked.pop() if asked else there
 
-        with patch.object(async_database, "_parameters", parameters):
+        with patch.object(async_database, "parameters", at_last):
             assert run(lambda db: db.rows("SELECT 1")) == [(1,)]
         assert not asked

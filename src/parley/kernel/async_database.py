@@ -15,7 +15,7 @@ from django.db import connection
 
 from parley.kernel.database import ATTEMPTS
 from parley.kernel.database import rows as synchronous_rows
-from parley.kernel.pipelines import Pipeline, Rows
+from parley.kernel.pipelines import ENDING, Pipeline, Rows
 from parley.kernel.threads import close_threads, readers
 
 MOST_SHARED = 3  # by what only reads
@@ -23,7 +23,7 @@ MOST_ALONE = 8
 DEEP = 8  # so many statements wait for one connection before there is another
 PATIENCE_S = 5.0
 PAUSE_S = 0.1
-LOST = {None, "57P01", "57P02", "57P03"}  # the connection itself; a server that ends or begins
+LOST = {None, *ENDING}  # it is the connection that was lost
 # Planned once, for all values, and along indexes: planning the inbox takes longer than reading it,
 # and what was planned while a table was small must not read all of it later.
 PLANS = {"plan_cache_mode": "force_generic_plan", "jit": "off"} | dict.fromkeys(
@@ -149,7 +149,7 @@ async def _connect(**settings: str) -> Pipeline:
     while True:
         try:
             async with asyncio.timeout_at(deadline):
-                return await Pipeline.connect(_parameters(**settings))
+                return await Pipeline.connect(parameters(**settings))
         except TimeoutError:
             raise psycopg.OperationalError("the database does not answer") from None
         except psycopg.OperationalError:
@@ -158,7 +158,7 @@ async def _connect(**settings: str) -> Pipeline:
         await asyncio.sleep(PAUSE_S)
 
 
-def _parameters(**settings: str) -> dict[str, Any]:
+def parameters(**settings: str) -> dict[str, Any]:
     """Return how Django connects, for connections that are ours."""
     found = connection.get_connection_params()
     plain = {name: value for name, value in found.items() if name not in DJANGOS}

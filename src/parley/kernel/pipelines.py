@@ -27,6 +27,7 @@ Rows = list[tuple[Any, ...]]
 FAILED = {ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_ABORTED}
 # What a statement that was prepared says when tables have changed under it.
 UNPREPARED = (errors.FeatureNotSupported, errors.InvalidSqlStatementName)
+ENDING = {"57P01", "57P02", "57P03"}  # what a server says that ends, or begins
 HOLE = re.compile("%(.)")
 
 
@@ -150,12 +151,18 @@ class Pipeline:
             asked.result = result
 
     def _settle(self, asked: _Asked) -> None:
+        """Give a statement's answer to whoever asked.
+
+        :raises psycopg.OperationalError: it is the last answer here.
+        """
         if asked.error is not None:
             failure = errors.error_from_result(asked.error)
             if asked.result is None or isinstance(failure, UNPREPARED):
                 self._names.pop(asked.sql, None)
             if not asked.answer.done():
                 asked.answer.set_exception(failure)
+            if failure.sqlstate in ENDING:  # its end is on its way
+                raise psycopg.OperationalError(str(failure))
             return
         if asked.answer.done() or asked.result is None:  # whoever asked has left
             return

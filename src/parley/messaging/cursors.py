@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -100,6 +101,7 @@ class Cursor:
             raise InvalidCursor(attr="cursor") from None
 
 
+@lru_cache(maxsize=10_000)
 def _signer(user_id: UUID) -> Signer:
     return Signer(salt=f"parley.sync.{user_id.hex}", sep="~")
 

@@ -14,7 +14,6 @@ from uuid import UUID
 import psycopg
 
 from parley.accounts.express import PERSON
-from parley.accounts.people import COLUMNS
 from parley.conversations.events import Event, Type, tell_committed
 from parley.conversations.operations import ConversationNotFound
 from parley.conversations.queries import MOST_NESTED
@@ -45,7 +44,6 @@ SAID = (
 MESSAGE = ", ".join(f"m.{column}" for column in SAID)
 WIDTH = len(SAID)
 SENDER, SEQ, REVISION = map(SAID.index, ("sender_id", "seq", "revision"))
-PERSON_WIDTH = len(COLUMNS)
 NOT_REMOVED = f"COALESCE(k.flags, 0) & {Flag.REMOVED:d} = 0"
 
 # A row is a message, its flags, the viewer's watermark, and at its first message each sender.
@@ -89,8 +87,8 @@ async def list_history(
     changed_after: int | None = None,
     position: Position | None = None,
     size: int,
-) -> tuple[Page[Row], list[Row]]:
-    """Return one page of a conversation, as ``queries.list_history`` does, and its senders.
+) -> Page[Row]:
+    """Return one page of a conversation, as ``queries.list_history`` does.
 
     :raises ConversationNotFound: the viewer is not in it.
     """
@@ -108,8 +106,7 @@ async def list_history(
     if not found:
         raise ConversationNotFound
     said = [row for row in found if row[0] is not None]
-    page = Page.cut(said, size=size, position=position, key=_seq if name == "seq" else _revision)
-    return page, [row[-PERSON_WIDTH:] for row in said[:size]]
+    return Page.cut(said, size=size, position=position, key=_seq if name == "seq" else _revision)
 
 
 def _seq(row: Row) -> tuple[int]:
@@ -220,8 +217,9 @@ async def list_conversations(
     page = Page.cut(found, size=size, position=position, key=_activity)
     if not page.items:
         return page, []
-    wanted = [[row[0] for row in page.items], [row[1] == "direct" for row in page.items]]
-    return page, await database().rows(MEMBERS, wanted, as_text=True)
+    ids = ",".join(row[0] for row in page.items)
+    kinds = ",".join("t" if row[1] == "direct" else "f" for row in page.items)
+    return page, await database().rows(MEMBERS, [f"{{{ids}}}", f"{{{kinds}}}"], as_text=True)
 
 
 def _edge(position: Position | None) -> tuple[Any, ...]:
@@ -328,4 +326,5 @@ async def nothing_new(*, viewer_id: UUID, cursor: str) -> News | None:
         where: has for where, has in held.known.items() if where not in {c[0] for c in changed}
     }
     ahead = Cursor(current, nonce, max(settled, held.settled), known)
-    return News([], [], [], [], ahead.write(viewer_id), more=False)
+    written = cursor if ahead == held else ahead.write(viewer_id)
+    return News([], [], [], [], written, more=False)

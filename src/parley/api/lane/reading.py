@@ -50,14 +50,14 @@ async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUI
         raise NotMine from None
 
     async def answer() -> Answer:
-        found, senders = await express.list_history(
+        found = await express.list_history(
             viewer_id=proved.viewer.user_id,
             conversation_id=conversation_id,
             **places,
             position=position,
             size=size,
         )
-        known, named = _people(proved, senders, compact=compact)
+        known, named = _people(proved, found.items, compact=compact)
         shown = texts.messages(found.items, named, viewer_id=str(proved.viewer.user_id))
         return _page(request, found, shown, known if compact else None, HISTORY_SCOPE)
 
@@ -81,12 +81,8 @@ async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
         found, members = await express.list_conversations(
             viewer_id=proved.viewer.user_id, position=position, size=size
         )
-        senders = (row[-express.PERSON_WIDTH :] for row in found.items)
-        in_them = (row[-express.PERSON_WIDTH :] for row in members)
-        known, named = _people(proved, chain(in_them, senders), compact=compact)
-        nested: dict[str, list[str]] = {row[0]: [] for row in found.items}
-        for row in members:
-            nested[row[0]].append(texts.participant(row, named, compact=compact))
+        known, named = _people(proved, chain(members, found.items), compact=compact)
+        nested = texts.participants(members, named, compact=compact)
         viewer_id = str(proved.viewer.user_id)
         shown = []
         for row in found.items:

@@ -6,6 +6,7 @@ where the sample stood. So an answer of thousands of values is filled in, not bu
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -14,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from parley.accounts.people import Person
+from parley.accounts.people import COLUMNS, Person
 from parley.conversations.seen import Me, SeenParticipant
 from parley.http import wire
 from parley.messaging.models import Flag
@@ -23,8 +24,10 @@ from parley.messaging.sight import is_read
 from parley.messaging.unread import LIST_CAP, SCAN
 
 Row = Sequence[Any]
+PersonRow = tuple[Any, ...]  # text, or nothing
 Users = Mapping[str, str]  # the JSON that stands where a user is named, by id
 
+PERSON_WIDTH = len(COLUMNS)
 MICROSECONDS = 15  # characters of a time of day that has all of them
 IN_FULL = 29  # and those of an instant, with its date and zone
 
@@ -114,6 +117,10 @@ def _instant(text: str) -> str:
     return f"{text[:10]}T{(clock if '.' in clock else f'{clock}.').ljust(MICROSECONDS, '0')}Z"
 
 
+# When someone joined, and what many rows share: the same ones again and again.
+_common_instant = lru_cache(maxsize=20_000)(_instant)
+
+
 def _instant_or_null(text: str | None) -> str:
     return "null" if text is None else f'"{_instant(text)}"'
 
@@ -130,7 +137,7 @@ def _flag(value: object) -> str:
 
 
 @lru_cache(maxsize=20_000)  # by all that it says, so that it is never an old one
-def _person(row: tuple[str, str, str, str, str | None, str | None, str, str]) -> str:
+def _person(row: PersonRow) -> str:
     user_id, username, first_name, last_name, email, phone_number, role, created_at = row
     return PERSON % (
         user_id,
@@ -144,17 +151,22 @@ def _person(row: tuple[str, str, str, str, str | None, str | None, str, str]) ->
     )
 
 
+@lru_cache(maxsize=20_000)
+def _person_without_contact(row: PersonRow) -> str:
+    return _person((*row[:4], None, None, *row[6:]))
+
+
 def people(rows: Iterable[Row], *, viewer_id: str, sees_all: bool) -> dict[str, str]:
-    """Return the JSON of the people of rows of ``PERSON``, some of which may hold nobody; contact
-    details of others only with ``sees_all``.
+    """Return the JSON of the people of rows that end with ``PERSON``, some of which may hold
+    nobody; contact details of others only with ``sees_all``.
     """
-    found = {}
+    found: dict[str, str] = {}
     for row in rows:
-        user_id = row[0]
-        if user_id is None:
-            continue
-        own = sees_all or user_id == viewer_id
-        found[user_id] = _person(tuple(row) if own else (*row[:4], None, None, *row[6:]))
+        user_id = row[-PERSON_WIDTH]
+        if user_id is not None and user_id not in found:
+            is_open = sees_all or user_id == viewer_id
+            write = _person if is_open else _person_without_contact
+            found[user_id] = write(row[-PERSON_WIDTH:])
     return found
 
 
@@ -205,11 +217,15 @@ def messages(rows: Iterable[Row], users: Users, *, viewer_id: str) -> list[str]:
     return found
 
 
-def participant(row: Row, users: Users, *, compact: bool) -> str:
-    """Return the participant of a row of ``express.MEMBERS``."""
-    _, user_id, role, read_seq, delivered_seq, joined_at = row[:6]
-    known = f'{{"user":"{user_id}"' if compact else users[user_id][:-1]
-    return known + MEMBER % (role, read_seq, delivered_seq, _instant(joined_at))
+def participants(rows: Iterable[Row], users: Users, *, compact: bool) -> dict[str, list[str]]:
+    """Return the participants of rows of ``express.MEMBERS``, by conversation."""
+    nested: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        user_id = row[1]
+        known = f'{{"user":"{user_id}"' if compact else users[user_id][:-1]
+        place = MEMBER % (row[2], row[3], row[4], _common_instant(row[5]))
+        nested[row[0]].append(known + place)
+    return nested
 
 
 def conversation(row: Row, participants: Iterable[str], last: Sequence[str], *, nests: bool) -> str:
