@@ -15,16 +15,13 @@ from parley.accounts.models import User
 from parley.api.bases import BaseViewSet
 from parley.api.schema import operation
 from parley.api.serializers import NewsSerializer, UnreadTotalSerializer
-from parley.http.parameters import CURSOR, LIMIT, USERS, Amount, Flag
+from parley.http.parameters import CURSOR, LIMIT, USERS, WAIT, Flag
 from parley.messaging import queries
 from parley.messaging.refusals import InvalidCursor, ResyncRequired
 from parley.messaging.seen import News
 from parley.messaging.sync import sync
 
 VERIFY = Flag("verify", "`true`: count every message anew beside it, for comparison. This is slow.")
-WAIT = Amount(
-    "wait", "For how many seconds to wait for news, if there are none: 0–30.", default=0, most=30
-)
 
 STEP_S = 0.5
 MOST_WAITING = 200
@@ -74,7 +71,8 @@ def listen(viewer: User, *, cursor: str | None, limit: int, wait: int) -> News:
     """Return what is new; if nothing is, look again for ``wait`` seconds, holding no connection
     meanwhile.
 
-    Only so many wait at a time; beyond that the answer comes at once, and is empty.
+    Only where no live door stands before it (``realtime.longpoll`` waits there). Only so many wait
+    at a time; beyond that the answer comes at once, and is empty.
     """
     deadline = time.monotonic() + wait
     found = sync(viewer=viewer, cursor=cursor, limit=limit)

@@ -188,6 +188,9 @@ LIMIT = Amount(
     least=1,
     most=LARGEST_SIZE,
 )
+WAIT = Amount(
+    "wait", "For how many seconds to wait for news, if there are none: 0–30.", default=0, most=30
+)
 CURSOR: Text = Text(
     "cursor", "Where to continue: taken from `next` or `previous`, never made up.", longest=4_096
 )

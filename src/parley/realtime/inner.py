@@ -23,6 +23,20 @@ def kept(scope: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in scope["headers"] if name in KEPT]
 
 
+def carrying(body: bytes) -> Callable[[], Awaitable[dict[str, Any]]]:
+    """Return what a request receives: its body, then nothing; its client never goes away."""
+    is_read = False
+
+    async def receive() -> dict[str, Any]:
+        nonlocal is_read
+        if is_read:
+            await asyncio.Event().wait()  # whoever listens for an end is cancelled
+        is_read = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
 async def call(
     application: Application,
     outer: Mapping[str, Any],
@@ -57,16 +71,6 @@ async def call(
         INNER: proved,
     }
     answer: dict[str, Any] = {"status": 500, "body": b""}
-    is_read = False
-
-    async def receive() -> MutableMapping[str, Any]:
-        nonlocal is_read
-        if is_read:
-            await (
-                asyncio.Event().wait()
-            )  # it never goes away; whoever listens for that is cancelled
-        is_read = True
-        return {"type": "http.request", "body": written, "more_body": False}
 
     async def send(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
@@ -75,7 +79,7 @@ async def call(
             answer["body"] += message.get("body", b"")
 
     # A client that goes does not stop what it asked for halfway: that would leave files open.
-    running = asyncio.ensure_future(application(scope, receive, send))
+    running = asyncio.ensure_future(application(scope, carrying(written), send))
     _running.add(running)
     running.add_done_callback(_running.discard)
     await asyncio.shield(running)

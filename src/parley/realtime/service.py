@@ -9,7 +9,7 @@ from django.conf import settings
 
 from parley.http.middleware import POLICY
 from parley.http.request_ids import HEADER, request_id
-from parley.realtime import broker, farewell, sse, websocket
+from parley.realtime import broker, farewell, longpoll, sse, websocket
 from parley.realtime.hub import Hub
 from parley.realtime.inner import Application
 from parley.realtime.websocket import Receive, Send
@@ -33,6 +33,8 @@ class Live:
         elif self._is_events(scope):
             hub = await self._ready()
             await sse.serve(hub, self._application, scope, receive, _dressed(scope, send))
+        elif longpoll.seconds(scope):
+            await longpoll.serve(await self._ready(), self._application, scope, receive, send)
         else:
             await self._application(scope, receive, send)
 
