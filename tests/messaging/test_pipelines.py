@@ -23,7 +23,10 @@ AT = datetime(2026, 11, 27, 1, 2, 3, 4, tzinfo=UTC)
 PID = "SELECT pg_backend_pid()"
 SLEEP = "SELECT pg_sleep(%s)"
 NAME = "pipelines under test"
-KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
+KILL = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+ WHERE datname = current_database() AND application_name = %s
+"""
 
 
 def run(work, **options):

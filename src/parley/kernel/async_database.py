@@ -55,7 +55,7 @@ class AsyncDatabase:
         self._shared: list[Pipeline] = []
         self._free: list[Pipeline] = []
         self._turns = asyncio.Semaphore(connections)
-        self._opening: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[Pipeline] | None = None
 
     async def rows(
         self,
@@ -125,19 +125,19 @@ class AsyncDatabase:
 
     async def _open(self) -> Pipeline:
         """Return the first connection to share; whoever needs it waits for the same one."""
-        await asyncio.shield(self._begin_to_open())
-        return self._shared[-1]
+        return await asyncio.shield(self._begin_to_open())
 
-    def _begin_to_open(self) -> asyncio.Task[None]:
+    def _begin_to_open(self) -> asyncio.Task[Pipeline]:
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open_one())
             # Where it was to be one more, nobody waits for it.
             self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._opening
 
-    async def _open_one(self) -> None:
+    async def _open_one(self) -> Pipeline:
         opened = await _connect(**WALKS)  # meanwhile the list may have become another one
         self._shared.append(opened)
+        return opened
 
 
 async def _connect(**settings: str) -> Pipeline:
