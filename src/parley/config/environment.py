@@ -15,9 +15,10 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Valid
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from parley.kernel import redis_servers
+
 ROOT = Path(__file__).resolve().parents[3]
 DATABASE_SCHEMES = {"postgres", "postgresql", "mysql", "sqlite"}
-REDIS_SCHEMES = {"redis", "rediss", "unix"}
 SHORT_KEY = 32
 DIALECTS = ("bearer_mail", "token_mail", "session_mail", "user_to_user")
 SECRET: dict[str, Any] = {"secret": True}
@@ -34,8 +35,7 @@ def _database_url(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
-    if urlsplit(value).scheme not in REDIS_SCHEMES:
-        raise ValueError("expected redis://…, rediss://… or unix://…")
+    redis_servers.read(value)
     return value
 
 
@@ -117,7 +117,11 @@ class Environment(BaseSettings):
         None,
         validation_alias="REDIS_URL",
         json_schema_extra=SECRET,
-        description="`redis://…`; shares rates and carries live events between several processes.",
+        description="`redis://…`, `rediss://…`, `unix://…`, "
+        "`redis+sentinel://[user:password@]host:port,…/service[/database]"
+        "[?sentinel_password=…]` or "
+        "`redis+cluster://[user:password@]host:port,…`; shares rates and carries live events "
+        "between several processes.",
     )
     mysql_database: str | None = Field(
         None,

@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import limits
 from django.conf import settings
@@ -21,12 +22,14 @@ from django.http.response import HttpResponseBase
 from limits.errors import StorageError
 from limits.storage import MemoryStorage, Storage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter, RateLimiter
+from redis import RedisError
 from rest_framework.exceptions import Throttled
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from parley.http.addresses import rated_address
+from parley.kernel import redis_servers
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -69,23 +72,43 @@ class Shared:
     """Counters in Redis, with those of this process to fall back on."""
 
     def __init__(self, url: str) -> None:
-        address = f"redis+{url}" if url.startswith("unix://") else url
-        patience: Any = dict.fromkeys(
-            ("socket_timeout", "socket_connect_timeout"), REDIS_PATIENCE_S
-        )
-        storage: Any = storage_from_string(address, wrap_exceptions=True, **patience)
-        self._shared = Counters(storage)
+        self._url = url
+        self._shared: Counters | None = None
         self._resting_until = 0.0
 
     def use(self, question: Callable[[Counters], T]) -> T:
         """Ask Redis; where it does not answer, ask our own counters, and let it rest."""
         if time.monotonic() >= self._resting_until:
             try:
-                return question(self._shared)
-            except StorageError as error:
+                return question(self._counters())
+            except (StorageError, RedisError) as error:
                 self._resting_until = time.monotonic() + REDIS_REST_S
                 logger.warning("Redis does not answer; rates are counted here: %s", error)
         return _own.use(question)
+
+    def _counters(self) -> Counters:
+        """Begin at the first question: of a cluster it is asked then which nodes there are."""
+        if self._shared is None:
+            self._shared = Counters(_storage(self._url))
+        return self._shared
+
+
+def _storage(url: str) -> Storage:
+    """Return where the counters are, in the words of ``limits``."""
+    servers = redis_servers.read(url)
+    options: Any = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), REDIS_PATIENCE_S)
+    if url.startswith("unix://"):
+        url = f"redis+{url}"
+    elif servers.service:  # whose path has no database there
+        url = urlsplit(url)._replace(path=f"/{servers.service}").geturl().partition("?")[0]
+        # A replica says what was so a moment ago.
+        options |= {
+            "db": servers.database,
+            "use_replicas": False,
+            "sentinel_kwargs": servers.of_sentinels(options),
+        }
+    storage: Any = storage_from_string(url, wrap_exceptions=True, **options)
+    return cast(Storage, storage)
 
 
 class Own:

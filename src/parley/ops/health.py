@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, JsonResponse
 
+from parley.kernel import redis_servers
+
 logger = logging.getLogger(__name__)
 
 PATIENCE_S = 2.0
@@ -47,13 +49,14 @@ def database_answers() -> bool:
 
 
 def redis_answers() -> bool:
-    client = redis.Redis.from_url(
-        str(settings.PARLEY.redis_url), socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
-    )
-    try:
-        return bool(client.ping())
-    except redis.RedisError as error:
-        logger.warning("Redis does not answer: %s", error)
-        return False
-    finally:
-        client.close()
+    """Whether Redis does; of a cluster, any node."""
+    servers = redis_servers.read(str(settings.PARLEY.redis_url))
+    for turn in range(servers.places):
+        try:
+            with servers.client(
+                turn=turn, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
+            ) as client:
+                return bool(client.ping())
+        except redis.RedisError as error:
+            logger.warning("Redis does not answer: %s", error)
+    return False

@@ -22,9 +22,9 @@ import redis
 import structlog
 from django.conf import settings
 from django.db import connection
-from redis.asyncio import Redis as AsyncRedis
 
 from parley.conversations.events import Event, Type
+from parley.kernel import redis_servers
 from parley.realtime.signals import SIGNALS, Signal
 
 log = structlog.get_logger(__name__)
@@ -195,23 +195,28 @@ class RedisBroker(_Carrier):
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        self._url = url
-        self._client: redis.Redis | None = None
+        self._servers = redis_servers.read(url)
+        self._client = contextlib.ExitStack()
+        self._publishing: redis.Redis | None = None
+        # Of the nodes of a cluster each is tried in its turn.
+        self._turn_out = self._turn_in = 0
 
     def _send(self, text: str) -> None:
-        if self._client is None:
-            self._client = redis.Redis.from_url(self._url, **PATIENCE)
-        self._client.publish(CHANNEL, text)
+        if self._publishing is None:
+            client = self._servers.client(turn=self._turn_out, **PATIENCE)
+            self._publishing = self._client.enter_context(client)
+        self._publishing.publish(CHANNEL, text)
 
     def _disconnect(self) -> None:
-        if self._client is not None:
-            with contextlib.suppress(redis.RedisError, OSError):
-                self._client.close()
-            self._client = None
+        self._turn_out += 1
+        self._publishing = None
+        with contextlib.suppress(redis.RedisError, OSError):
+            self._client.close()
 
     async def _listen(self, hear: Hear) -> None:
+        turn, self._turn_in = self._turn_in, self._turn_in + 1
         async with (
-            AsyncRedis.from_url(self._url, **LISTENING) as client,
+            self._servers.async_client(turn=turn, **LISTENING) as client,
             client.pubsub() as channel,
         ):
             await channel.subscribe(CHANNEL)
