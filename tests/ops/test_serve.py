@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -119,6 +120,17 @@ class TestServe:
         _, complained = server.communicate(timeout=SECONDS)
         assert server.returncode == 0
         assert "ERROR" not in complained  # a stranger is no fault of the server's
+
+    def test_answers_what_is_no_http_in_json(self, start):
+        server = start("serve")
+        url = urlsplit(address(server))
+
+        with socket.create_connection((url.hostname, url.port), timeout=SECONDS) as line:
+            line.sendall(b"no HTTP at all\r\n\r\n")
+            answer = line.makefile("rb").read()
+
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"content-type: application/json" in answer
 
     def test_writes_no_secret_of_a_request_to_the_log(self, start):
         server = start("serve", LOGGER_LEVEL="DEBUG", PARLEY_LOG_FORMAT="json")

@@ -13,10 +13,8 @@ from typing import Any
 
 from rest_framework.exceptions import APIException
 
-from parley.http.middleware import POLICY
+from parley.http.early import early
 from parley.http.problems import AddressTooLong, HeadersTooLarge, RequestTooLarge, TooSlow
-from parley.http.refusals import content_of
-from parley.http.request_ids import HEADER, request_id
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -27,7 +25,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 LONGEST_ADDRESS = 8 * 1024
 LARGEST_HEADERS = 16 * 1024
 MOST_HEADERS = 100
-BODY_S = 30.0
+BODY_S = 15.0
 
 
 class Refused(Exception):
@@ -124,22 +122,8 @@ def _is_within(length: bytes, limit: int) -> bool:
 
 async def _refuse(scope: Scope, send: Send, answer: APIException) -> None:
     """Answer, and close the connection: what the client still sends of the request is not read."""
-    body = content_of(answer, scope["path"])
-    given = next((v for k, v in scope["headers"] if k == HEADER.lower().encode()), b"")
-    headers = {
-        "content-type": "application/json",
-        "content-length": str(len(body)),
-        "connection": "close",
-        "cache-control": "no-store",
-        "content-security-policy": POLICY,
-        "x-content-type-options": "nosniff",
-        HEADER.lower(): request_id(given.decode("latin-1")),
-    }
+    headers, body = early(answer, scope["path"], scope["headers"])
     await send(
-        {
-            "type": "http.response.start",
-            "status": answer.status_code,
-            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-        }
+        {"type": "http.response.start", "status": answer.status_code, "headers": headers},
     )
     await send({"type": "http.response.body", "body": body})

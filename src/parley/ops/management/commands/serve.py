@@ -150,7 +150,7 @@ def server_config(*, workers: int) -> Config:
     return Config(
         APPLICATION,
         workers=workers,
-        http="httptools",
+        http="parley.http.heads:Connection",
         ws="parley.realtime.lines:Line",
         ws_per_message_deflate=False,
         server_header=False,
