@@ -12,7 +12,7 @@ import redis
 from django.conf import settings
 from django.db import connection
 
-from tests.realtime.conftest import heard, live
+from tests.realtime.conftest import heard, live, put
 from tests.realtime.test_farewell import account, process
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
@@ -107,5 +107,26 @@ class TestTwoProcesses:
                     await heard(far, "message.created")
                     await post(client, "second")
                     await heard(far, "message.created", seconds=patience)
+
+        asyncio.run(scene())
+
+    def test_know_who_is_at_the_other_though_they_start_later(self, tmp_path, variables, redis_url):
+        if connection.vendor == "sqlite":  # which has no broker of its own
+            variables["REDIS_URL"] = f"{redis_url}/9"
+
+        async def scene():
+            async with process(tmp_path, **variables) as (_, one):
+                adas, bens = await account(one, "ada"), await account(one, "ben")
+                async with httpx.AsyncClient(base_url=f"http://{one}", headers=adas) as client:
+                    await post(client, "hello")
+                async with (
+                    live(one, adas) as there,
+                    process(tmp_path, **variables) as (_, late),
+                    live(late, bens) as here,
+                ):
+                    await put(here, type="watch", users=[there.hello["user_id"]])
+                    async with asyncio.timeout(5):
+                        while (await heard(here, "presence"))["state"] != "online":
+                            pass
 
         asyncio.run(scene())

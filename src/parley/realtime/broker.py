@@ -25,7 +25,7 @@ from django.db import connection
 
 from parley.conversations.events import Event, Type
 from parley.kernel import redis_servers
-from parley.realtime.signals import SIGNALS, Signal
+from parley.realtime.signals import NOBODY, SIGNALS, Signal
 
 log = structlog.get_logger(__name__)
 
@@ -152,7 +152,12 @@ class _Carrier:
         if speaker != self._own:
             hear(events)
 
+    def _begun(self) -> None:
+        """Ask, once this process can hear the answer, who is there elsewhere."""
+        self.publish([Signal("who", NOBODY)])
+
     async def _listen(self, hear: Hear) -> None:
+        """Listen until a fault; ``_begun`` is called as soon as nothing is missed."""
         raise NotImplementedError
 
     def _send(self, text: str) -> None:
@@ -186,6 +191,7 @@ class Notify(_Carrier):
         listening = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
         async with listening:
             await listening.execute(f"LISTEN {CHANNEL}")
+            self._begun()
             async for notice in listening.notifies():
                 self.heard(notice.payload, hear)
 
@@ -221,7 +227,9 @@ class RedisBroker(_Carrier):
         ):
             await channel.subscribe(CHANNEL)
             async for message in channel.listen():
-                if message["type"] == "message":
+                if message["type"] == "subscribe":
+                    self._begun()
+                elif message["type"] == "message":
                     self.heard(message["data"].decode(), hear)
 
 

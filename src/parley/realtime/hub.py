@@ -192,11 +192,13 @@ class Hub:
 
     def hear(self, events: Iterable[News]) -> None:
         """Take events, in the loop."""
-        if not self._connections:
-            return
         for each in events:
             if isinstance(each, Signal) and each.kind == "presence":
                 self.presence.hear(each.user_id, each.state)
+            elif not self._connections:
+                continue  # but who comes later is told who is there
+            elif isinstance(each, Signal) and each.kind == "who":
+                self.presence.tell_all()
             elif isinstance(each, Signal) or each.type in MOMENTS:
                 self._moments.append(each)
             else:
@@ -210,9 +212,10 @@ class Hub:
             for user_id in each.user_ids:
                 self._own.want((user_id, each.conversation_id))
 
-    def signal(self, signal: Signal) -> None:
+    def signal(self, *signals: Signal) -> None:
         """Tell the other processes of something that nobody stores."""
-        self._broker.publish([signal])
+        if signals:
+            self._broker.publish(signals)
 
     def type_in(self, conversation_id: UUID, user_id: UUID) -> None:
         """Someone is typing, on a connection of this process."""

@@ -1,7 +1,7 @@
 """Who is there, for those who watch. All of it in memory, none of it stored.
 
-Each process tells the others when someone comes or goes; one that starts later learns of a person
-when they next do.
+Each process tells the others when someone comes or goes, and all who are there to one that begins
+to listen later, or again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STATES = ("online", "away", "offline")
 class Presence:
     """The states of the people who are connected here."""
 
-    def __init__(self, is_here: Callable[[UUID], object], signal: Callable[[Signal], None]) -> None:
+    def __init__(self, is_here: Callable[[UUID], object], signal: Callable[..., None]) -> None:
         self._is_here = is_here
         self._signal = signal
         self._states: dict[UUID, str] = {}
@@ -66,6 +66,7 @@ class Presence:
         """Note a state, and tell those who watch here."""
         if state == "offline" and self._is_here(user_id):
             return  # gone from another process, but not from this one
+        is_known = self.state(user_id) == state
         self._states[user_id] = state
         if state == "offline":
             self._states.pop(user_id)
@@ -75,8 +76,13 @@ class Presence:
             oldest = next(iter(self._seen_at))
             self._seen_at.pop(oldest)
             self._states.pop(oldest, None)
-        for connection in list(self._watchers.get(user_id, ())):
+        for connection in [] if is_known else list(self._watchers.get(user_id, ())):
             connection.offer(self._frame(user_id))
+
+    def tell_all(self) -> None:
+        """Tell the other processes of everyone who is connected here."""
+        here = [(user, state) for user, state in self._states.items() if self._is_here(user)]
+        self._signal(*(Signal("presence", user, state=state) for user, state in here))
 
     def watch(self, connection: Connection, user_ids: frozenset[UUID]) -> None:
         """Have a connection told of these people's states, now and from now on."""

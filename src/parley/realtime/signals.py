@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-SIGNALS = ("typing", "presence")
+SIGNALS = ("typing", "presence", "who")
+NOBODY = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """``kind`` is one of ``SIGNALS``; ``state`` is that of a presence."""
+    """``kind`` is one of ``SIGNALS``; ``state`` is that of a presence.
+
+    ``who`` is asked by a process that begins to listen, of nobody in particular: who is there?
+    """
 
     kind: str
     user_id: UUID
