@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -181,12 +181,21 @@ async def listening(*devices: Device) -> AsyncIterator[None]:
         await asyncio.gather(*runs, return_exceptions=True)
 
 
-async def until_all_have(devices: list[Device], bodies: set[str], *, seconds: float) -> float:
-    """Wait until every device has every body; return how many seconds that took, or endless."""
+async def until_all_have(
+    devices: Sequence[Device], bodies: set[str], *, patience: float, most: float = 120
+) -> float:
+    """Wait until every device has every body; return how many seconds that took.
+
+    Endless where something is missing, and nothing at all came for ``patience`` seconds (what is
+    slow on a busy machine is not lost), or ``most`` seconds went by.
+    """
     loop = asyncio.get_running_loop()
-    begun = loop.time()
-    while loop.time() - begun < seconds:
+    begun = moved = loop.time()
+    came = -1
+    while loop.time() - moved < patience and loop.time() - begun < most:
         if all(bodies <= device.bodies for device in devices):
             return loop.time() - begun
+        if (now := sum(len(device.came) + device.again for device in devices)) != came:
+            came, moved = now, loop.time()
         await asyncio.sleep(0.05)
     return float("inf")

@@ -120,7 +120,7 @@ async def _listen(stage: Stage, servers: list[Server]) -> str:
 
     async with listening(device):
         await asyncio.gather(*(found(person) for person in people[2:]))
-        await until_all_have([device], bodies, seconds=REPAIR_S)
+        await until_all_have([device], bodies, patience=REPAIR_S)
     lost = len(bodies - device.bodies)
     return f"{lost} of {len(bodies):,} never heard" if lost else ""
 

@@ -12,8 +12,9 @@ from faults.listeners import Device, SocketDevice, StreamDevice, listening, unti
 from faults.report import Finding, at_least, at_most, equal, fault, safe, sent, told
 from faults.stage import Load, Stage
 
-CAUGHT_UP_S = 30
+PATIENCE_S = 15  # until what does not come is lost
 SHARE_AWAY = 0.5
+EACH_DEVICE_S = 1.0  # between two cuts of one device, on average
 
 
 @fault("F07", "the broker killed, and back empty", "postgresql", "mariadb")
@@ -42,10 +43,10 @@ async def broker_away(stage: Stage) -> list[Finding]:
             stage.say("the broker is back, and empty")
             await broker.start()
             back = {attempt.body for attempt in history.acked}
-            took = await until_all_have(devices, back, seconds=CAUGHT_UP_S)
+            took = await until_all_have(devices, back, patience=PATIENCE_S, most=30)
             await asyncio.sleep(stage.seconds / 4)
         every = {attempt.body for attempt in history.acked}
-        last = await until_all_have(devices, every, seconds=CAUGHT_UP_S)
+        last = await until_all_have(devices, every, patience=PATIENCE_S)
     violations = await stage.judge(history, talks, people[0], addresses[0])
     refused = sum(n for status, n in history.statuses().items() if status not in {200, 201})
     return [
@@ -99,10 +100,10 @@ async def streams_cut(stage: Stage) -> list[Finding]:
                 await random.choice(devices).cut()
                 cuts += 1
                 stage.say(f"{cuts} cuts")
-                await asyncio.sleep(random.uniform(0, 0.05))
+                await asyncio.sleep(random.uniform(0, 2 * EACH_DEVICE_S / len(devices)))
             await trouble
         every = {attempt.body for attempt in history.acked}
-        took = await until_all_have(devices, every, seconds=CAUGHT_UP_S)
+        took = await until_all_have(devices, every, patience=PATIENCE_S)
     violations = await stage.judge(history, talks, people[0], addresses[0])
     return [
         *sent(history),

@@ -47,7 +47,7 @@ async def one_conversation(stage: Stage) -> list[Finding]:
         spread = await _press(stage, addresses, people, cool, others)
         pressed = await _press(stage, addresses, people, [hot], others)
         bodies = {a.body for a in pressed[0].acked if a.conversation == hot}
-        took = await until_all_have([*devices], bodies, seconds=30)
+        took = await until_all_have([*devices], bodies, patience=15)
     violations = await stage.judge(pressed[0], [hot], people[0], addresses[0])
     same = [device.sequence(hot) for device in devices]
     whole = list(range(1, len(bodies) + 1))

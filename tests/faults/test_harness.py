@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from faults import report
+from faults.clients import Person
 from faults.history import VIOLATIONS, History, Stored, check
+from faults.listeners import Device, until_all_have
 from faults.proxy import Trouble, proxying
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,6 +121,26 @@ class TestProxy:
             return asked, found
 
         assert asyncio.run(scene()) == ([b"do"], b"" if is_doomed else b"done")
+
+
+class TestWaiting:
+    def test_ends_when_all_came_and_goes_on_while_something_comes(self):
+        async def scene(*texts: str) -> float:
+            device = Device(Person("ada", "", ""), str)
+
+            async def bring() -> None:
+                for seq, text in enumerate(texts, start=1):
+                    await asyncio.sleep(0.8)
+                    told = {"conversation": TALK, "revision": seq, "seq": seq}
+                    device.take({**told, "message_id": text, "message_body": text})
+
+            found, _ = await asyncio.gather(
+                until_all_have([device], {"a", "b", "c"}, patience=2), bring()
+            )
+            return found
+
+        assert asyncio.run(scene("a", "b", "c")) > 2
+        assert asyncio.run(scene("a", "b")) == float("inf")
 
 
 class TestRun:

@@ -17,7 +17,7 @@ from parley.messaging import operations
 from parley.messaging import sync as module
 from parley.messaging.cursors import MOST_KNOWN, Cursor, Known, Pass
 from parley.messaging.refusals import InvalidCursor, ResyncRequired
-from parley.messaging.sync import sync
+from parley.messaging.sync import check_cursor, sync
 from tests.talk import group, in_parallel, say, write_to
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
@@ -129,7 +129,17 @@ class TestEpoch:
             sync(viewer=ada, cursor=cursor)
 
         assert refused.value.code == "resync_required"
+        with pytest.raises(ResyncRequired):
+            check_cursor(viewer=ada, cursor=cursor)
         assert sync(viewer=ada, cursor=sync(viewer=ada).cursor).more is False
+
+    def test_is_checked_at_the_cost_of_two_queries(self, ada, ben):
+        cursor = sync(viewer=ada).cursor
+        write_to(ben, ada)
+
+        assert len(queries(lambda: check_cursor(viewer=ada, cursor=cursor))) == 2
+        with pytest.raises(InvalidCursor):
+            check_cursor(viewer=ben, cursor=cursor)
 
     def test_that_lies_ahead_of_a_restored_database_is_refused(self, ada):
         tick()

@@ -3,6 +3,8 @@ import asyncio
 import httpx
 import pytest
 
+from parley.messaging import sync as module
+from parley.messaging.sync import sync
 from tests.realtime.conftest import events, in_thread
 from tests.talk import direct, say
 
@@ -60,3 +62,23 @@ class TestEventStream:
         )
         assert answer.status_code == 400
         assert answer.json()["errors"][0]["attr"] == "cursor"
+
+    def test_checks_its_cursor_without_reading_what_was_missed(
+        self, server, bearer, ada, ben, monkeypatch
+    ):
+        """Or those who are cut often have a server read more than it can."""
+        conversation_id = direct(ada, ben)
+        cursor = sync(viewer=ben).cursor
+        say(ada, conversation_id, "missed")
+        pages, read = [], module._read
+        monkeypatch.setattr(module, "_read", lambda *given: (pages.append(1), read(*given))[1])
+
+        async def scene():
+            headers = bearer(ben) | {"Last-Event-ID": cursor}
+            async with asyncio.timeout(10), events(server, headers) as (_, found):
+                async for _, type_, _ in found:
+                    if type_ == "cursor":
+                        return
+
+        asyncio.run(scene())
+        assert len(pages) == 1

@@ -19,7 +19,7 @@ from parley.kernel.errors import Refusal
 from parley.messaging import sync
 from parley.messaging.cursors import is_under_way
 from parley.realtime import inner, tickets
-from parley.realtime.connections import Close, Connection
+from parley.realtime.connections import MISSED_AT_ONCE, Close, Connection
 from parley.realtime.frames import Frame, event
 from parley.realtime.hub import Hub, TooManyConnections
 from parley.realtime.websocket import Receive, Send
@@ -112,7 +112,7 @@ class Stream:
         if self._cursor is not None:
             self.connection.is_resuming = True
             try:
-                await self._hub.ask(sync.sync, viewer=self._proved[0], cursor=self._cursor, limit=1)
+                await self._hub.ask(sync.check_cursor, viewer=self._proved[0], cursor=self._cursor)
             except BaseException:
                 self._hub.leave(self.connection)
                 raise
@@ -197,7 +197,7 @@ class Stream:
                 self._proved,
                 "GET",
                 "/api/sync/",
-                query={"cursor": cursor},
+                query={"cursor": cursor, "limit": str(MISSED_AT_ONCE)},
             )
             if status != 200:  # noqa: PLR2004 - what else it says, a sync will say too
                 self.connection.close(Close.FAILED)  # it comes back with the last page's cursor

@@ -26,7 +26,7 @@ from parley.messaging import operations, queries
 from parley.messaging.cursors import is_under_way
 from parley.messaging.sync import here
 from parley.realtime import inner, tickets
-from parley.realtime.connections import Close, Connection
+from parley.realtime.connections import MISSED_AT_ONCE, Close, Connection
 from parley.realtime.frames import Frame, encode
 from parley.realtime.hub import HEARTBEAT_S, Hub, TooManyConnections
 from parley.realtime.lines import LARGEST_FRAME, LINE, Line
@@ -312,7 +312,8 @@ class Socket:
         again, more = is_under_way(cursor, self.user.user_id), True
         while more and self.connection.close_code is None:
             await self.connection.emptied()
-            status, news = await self._call("GET", "/api/sync/", query={"cursor": cursor})
+            query = {"cursor": cursor, "limit": str(MISSED_AT_ONCE)}
+            status, news = await self._call("GET", "/api/sync/", query=query)
             if self._pass_on(status, news, ref):
                 # Of a cursor that is no good nothing was missed; of a fault, the rest of the pages.
                 self.connection.is_resuming = status not in (400, 410)
