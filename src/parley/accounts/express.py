@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.contrib.sessions.backends.db import SessionStore
@@ -12,7 +10,7 @@ from django.utils.crypto import constant_time_compare
 
 from parley.accounts.models import User
 from parley.accounts.operations.credentials import COARSE
-from parley.accounts.people import COLUMNS, Person
+from parley.accounts.people import COLUMNS, Person, read_person
 from parley.accounts.queries import addressed
 from parley.kernel.async_database import rows
 from parley.kernel.database import instant_value, uuid_value
@@ -35,21 +33,6 @@ USER_SQL = (
     f"SELECT {PERSON}, u.security_stamp FROM accounts_user u WHERE u.user_id = %s AND u.is_active"  # noqa: S608
 )
 RECIPIENT_SQL = "SELECT user_id FROM accounts_user WHERE {column} = %s AND is_active"
-
-
-def read_person(row: Sequence[Any]) -> Person:
-    """Return the person of a row that begins with ``PERSON``."""
-    user_id, username, first_name, last_name, email, phone_number, role, created_at = row[:8]
-    return Person(
-        uuid_value(user_id),
-        username.decode() if isinstance(username, bytes) else username,  # exact text, on MySQL
-        first_name,
-        last_name,
-        email,
-        phone_number,
-        role,
-        instant_value(created_at),
-    )
 
 
 async def signed_in(*, sign_in_id: UUID, user_id: UUID) -> Person | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from uuid import UUID
 from django.conf import settings
 
 from parley.accounts.models import Role, User
+from parley.kernel.database import instant_value, text_value, uuid_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,21 @@ COLUMNS = tuple(Person.__dataclass_fields__)
 def as_person(user: User) -> Person:
     """Return everything about a user that can be shown, contact details included."""
     return Person(*(getattr(user, column) for column in COLUMNS))
+
+
+def read_person(row: Sequence[Any]) -> Person:
+    """Return the person of a row that begins with ``COLUMNS``, as a driver gives it."""
+    user_id, username, first_name, last_name, email, phone_number, role, created_at = row[:8]
+    return Person(
+        uuid_value(user_id),
+        text_value(username),
+        first_name,
+        last_name,
+        email,
+        phone_number,
+        role,
+        instant_value(created_at),
+    )
 
 
 Sharing = Callable[[UUID, Collection[UUID]], set[UUID]]

@@ -20,7 +20,7 @@ from parley.conversations.fence import Entered
 from parley.conversations.models import Block, Conversation, Kind, MemberRole, Participant
 from parley.conversations.seen import SeenParticipant
 from parley.kernel import ids
-from parley.kernel.database import in_transaction, locked
+from parley.kernel.database import in_transaction, locked, rows, uuid_value
 from parley.kernel.errors import Conflict, Invalid, NotAllowed, NotFound
 from parley.kernel.hooks import Hook
 from parley.kernel.text import check_text
@@ -212,13 +212,13 @@ def ensure_direct(one: UUID, other: UUID, *, entered: Entered) -> tuple[UUID, bo
     return conversation_id, True
 
 
+DIRECT_SQL = "SELECT conversation_id FROM conversations_conversation WHERE direct_key = %s"
+
+
 def find_direct(key: bytes) -> UUID | None:
     """Return the id of the direct conversation of a pair's key, if there is one."""
-    return (
-        Conversation.objects.filter(direct_key=key.hex())
-        .values_list("conversation_id", flat=True)
-        .first()
-    )
+    found = rows(DIRECT_SQL, [key.hex()])
+    return uuid_value(found[0][0]) if found else None
 
 
 @in_transaction

@@ -123,9 +123,8 @@ def opaque(text: bytes) -> Proved:
     found = queries.token_owner(digest=hash_token(text.decode("latin-1")), at=at)
     if found is None:
         raise TokenNotValid
-    user, token = found
-    operations.note_token_use(token=token, at=at)
-    return user, Credential(Proof.TOKEN, str(token.token_id))
+    operations.note_token_use(token=found, at=at)
+    return found.user, Credential(Proof.TOKEN, str(found.token_id))
 
 
 def session_credential(request: HttpRequest) -> Credential:

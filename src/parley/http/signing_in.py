@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
@@ -75,7 +76,13 @@ def _fingerprint(login: str) -> str:
 
 
 class PasswordBackend(ModelBackend):
-    """How Django's own forms sign people in: the admin's, and the browsable API's."""
+    """How Django's own forms sign people in: the admin's, and the browsable API's; and whose a
+    session is.
+    """
+
+    def get_user(self, user_id: UUID) -> User | None:
+        user = queries.find_user(user_id=user_id)
+        return user if user is not None and user.is_active else None
 
     def authenticate(
         self,

@@ -16,7 +16,8 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token
 from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from parley.accounts import operations, queries
-from parley.accounts.models import SignIn, User
+from parley.accounts.models import User
+from parley.accounts.queries import LiveSignIn
 from parley.kernel import ids
 
 USER = "user_id"
@@ -41,7 +42,7 @@ class Pair:
 class Read:
     """A valid token of a live sign-in."""
 
-    sign_in: SignIn
+    sign_in: LiveSignIn
     claims: Token
 
     @property

@@ -113,6 +113,11 @@ def uuid_value(value: Any) -> UUID:
     return UUID(int=int(text, 16)) if len(text) == HEX_DIGITS else UUID(text)
 
 
+def text_value(value: Any) -> str:
+    """Return the exact text (``ExactTextField``) that a driver gave for hand-written SQL."""
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def instant_value(value: Any) -> datetime:
     """Return the instant (UTC) that a driver gave for hand-written SQL."""
     found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
@@ -121,10 +126,23 @@ def instant_value(value: Any) -> datetime:
 
 def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Return all rows of hand-written SQL. UUIDs and instants among the parameters are adapted."""
-    is_native = connection.features.has_native_uuid_field
     with connection.cursor() as cursor:
-        cursor.execute(sql, [_adapted(parameter, is_native=is_native) for parameter in parameters])
+        cursor.execute(sql, _all_adapted(parameters))
         return cast(list[tuple[Any, ...]], cursor.fetchall())
+
+
+def instances(model: type[M], sql: str, parameters: Sequence[Any] = ()) -> list[M]:
+    """Return all rows of hand-written SQL as instances of a model.
+
+    What else it selects becomes attributes of theirs, as the driver gives it.
+    """
+    manager: Any = model._default_manager  # noqa: SLF001 - the documented name for generic code
+    return list(manager.raw(sql, _all_adapted(parameters)))
+
+
+def _all_adapted(parameters: Sequence[Any]) -> list[Any]:
+    is_native = connection.features.has_native_uuid_field
+    return [_adapted(parameter, is_native=is_native) for parameter in parameters]
 
 
 def _adapted(parameter: Any, *, is_native: bool) -> Any:

@@ -11,7 +11,7 @@ from django.db.models import Q
 
 from parley.accounts.credentials import Credential, Proof
 from parley.accounts.models import OpaqueToken, SignIn, Ticket, User
-from parley.accounts.queries import live_tokens
+from parley.accounts.queries import LiveToken, live_tokens
 from parley.kernel.database import in_transaction
 from parley.kernel.errors import Conflict, NotAllowed, NotFound
 from parley.kernel.text import check_text
@@ -105,7 +105,7 @@ def revoke_token(*, viewer: User, token_id: UUID) -> None:
         raise TokenNotFound
 
 
-def note_token_use(*, token: OpaqueToken, at: datetime) -> None:
+def note_token_use(*, token: LiveToken, at: datetime) -> None:
     """Remember about when a token was last used."""
     if token.last_used_at is None or token.last_used_at <= at - COARSE:
         stale = Q(last_used_at__isnull=True) | Q(last_used_at__lte=at - COARSE)
