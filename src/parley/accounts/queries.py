@@ -43,7 +43,7 @@ SELECT u.*, s.refresh_jti
   FROM accounts_signin s JOIN accounts_user u ON u.user_id = s.user_id
  WHERE s.sign_in_id = %s AND s.user_id = %s AND s.security_stamp = u.security_stamp AND u.is_active
 """
-TOKEN_SQL = """
+OPAQUE_SQL = """
 SELECT u.*, t.token_id, t.last_used_at
   FROM accounts_opaquetoken t JOIN accounts_user u ON u.user_id = t.user_id
  WHERE t.digest = %s AND (t.expiry IS NULL OR t.expiry > %s)
@@ -227,7 +227,7 @@ def live_tokens(at: datetime) -> QuerySet[OpaqueToken]:
 
 def token_owner(*, digest: str, at: datetime) -> LiveToken | None:
     """Return the user of an opaque token, by the hash of it, while both are live."""
-    for user in instances(User, TOKEN_SQL, [digest, at]):
+    for user in instances(User, OPAQUE_SQL, [digest, at]):
         token_id, used = (vars(user)[name] for name in ("token_id", "last_used_at"))
         return LiveToken(user, uuid_value(token_id), digest, used and instant_value(used))
     return None

@@ -5,7 +5,7 @@ What every dialect does with them is here; each has only its own words for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -66,8 +66,8 @@ def letters(viewer: User, messages: Sequence[SeenMessage]) -> list[Letter]:
     return _letters(messages, addressees(viewer=viewer, messages=messages))
 
 
-def _letters(messages: Sequence[SeenMessage], to: Mapping[UUID, Addressee]) -> list[Letter]:
-    people = {m.sender_id for m in messages} | {addressee.user_id for addressee in to.values()}
+def _letters(messages: Sequence[SeenMessage], to: Sequence[Addressee]) -> list[Letter]:
+    people = {m.sender_id for m in messages} | {addressee.user_id for addressee in to}
     users = handles.numbers_of_users(people)
     numbers = handles.numbers_of_messages([message.message_id for message in messages])
     return [
@@ -76,14 +76,14 @@ def _letters(messages: Sequence[SeenMessage], to: Mapping[UUID, Addressee]) -> l
             message_id=message.message_id,
             sender_id=message.sender_id,
             sender=users[message.sender_id],
-            receiver_id=to[message.message_id].user_id,
-            receiver=users[to[message.message_id].user_id],
+            receiver_id=addressee.user_id,
+            receiver=users[addressee.user_id],
             subject=message.subject,
             body=message.message_body,
             sent_at=message.sent_at,
-            is_read=to[message.message_id].read,
+            is_read=addressee.read,
         )
-        for message in messages
+        for message, addressee in zip(messages, to, strict=True)
     ]
 
 
@@ -167,4 +167,4 @@ def write_letter(sender: User, *, receiver_id: UUID, subject: str, body: str) ->
     sent = operations.send(draft).message
     # Nobody else can have read it yet; to oneself it is read from the start.
     to = Addressee(receiver_id, read=receiver_id == sender.user_id)
-    return _letters([sent], {sent.message_id: to})[0]
+    return _letters([sent], [to])[0]

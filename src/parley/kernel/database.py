@@ -113,6 +113,15 @@ def uuid_value(value: Any) -> UUID:
     return UUID(int=int(text, 16)) if len(text) == HEX_DIGITS else UUID(text)
 
 
+def uuid_reader() -> Callable[[Any], UUID]:
+    """Return what reads as ``uuid_value`` does, the same value only once: for columns that hold few
+    different ones.
+    """
+    if connection.features.has_native_uuid_field:
+        return uuid_value
+    return functools.cache(uuid_value)
+
+
 def text_value(value: Any) -> str:
     """Return the exact text (``ExactTextField``) that a driver gave for hand-written SQL."""
     return value.decode() if isinstance(value, bytes) else value

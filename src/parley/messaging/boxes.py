@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, TypeAlias
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, SmallIntegerField, When
 
 from parley.accounts.models import User
@@ -39,9 +41,10 @@ from parley.messaging.unread import counting_start, maybe_unread
 
 CHUNK = 60
 FIRST = 10
-# What stands for a conversation's id and first number while its query is written.
-NOWHERE = UUID(int=2**128 - 1)
+# What stands in a query, while it is written, for whose it is, where it looks, and since when.
+NOBODY, NOWHERE = UUID(int=2**128 - 2), UUID(int=2**128 - 1)
 NEVER = 2**31 - 1
+ONCE = datetime(9999, 12, 31, tzinfo=UTC)
 # Of a participant and the conversation, what a walk looks at.
 NEEDED = (
     "user",
@@ -52,8 +55,9 @@ NEEDED = (
     "conversation__purged_seq",
 )
 
-Edge = tuple[datetime, UUID]  # what the lists are sorted by: sent_at, message_id
-EdgesOf: TypeAlias = "QuerySet[Message, tuple[datetime, UUID]]"
+# What the lists are sorted by: sent_at and message_id, as the driver gives them; it orders both as
+# their values are ordered.
+Edge = tuple[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Wanted:
         return self.position is not None and self.position.backward
 
     @property
-    def edge(self) -> Edge | None:
+    def edge(self) -> tuple[datetime, UUID] | None:
         if self.position is None:
             return None
         at, message_id = self.position.key
@@ -81,7 +85,8 @@ class Wanted:
         """Whether a message lies past the position, in the direction of the walk."""
         if self.edge is None:
             return True
-        return edge > self.edge if self.backward else edge < self.edge
+        at = instant_value(edge[0]), uuid_value(edge[1])
+        return at > self.edge if self.backward else at < self.edge
 
     def since(self, found: QuerySet[Message]) -> QuerySet[Message]:
         """Those at or past the position's instant; no two of a conversation share an instant."""
@@ -115,6 +120,32 @@ def list_messages(
 
     :raises ConversationNotFound: the viewer is not in the conversation given.
     """
+    page = list_edges(
+        viewer=viewer,
+        box=box,
+        unread_only=unread_only,
+        starred_only=starred_only,
+        conversation_id=conversation_id,
+        with_user_id=with_user_id,
+        position=position,
+        size=size,
+    )
+    seen = see_by_id(viewer.user_id, [message_id for _, message_id in page.items])
+    return page.with_items(sorted(seen, key=_edge_of, reverse=True))
+
+
+def list_edges(
+    *,
+    viewer: User,
+    box: str = "all",
+    unread_only: bool = False,
+    starred_only: bool = False,
+    conversation_id: UUID | None = None,
+    with_user_id: UUID | None = None,
+    position: Position | None = None,
+    size: int,
+) -> Page[Edge]:
+    """Return the same page, of each message only when it was sent and its id."""
     wanted = Wanted(viewer.user_id, box, unread_only, starred_only, position)
     found = conversations.live_participations(viewer.user_id)
     if conversation_id is not None:
@@ -126,9 +157,16 @@ def list_messages(
         found = found.filter(conversation__direct_key=key)
     everywhere = conversation_id is None and with_user_id is None
     edges = _walk(found, wanted, size + 1, everywhere=everywhere)
-    page = Page.cut(edges, size=size, position=position, key=lambda e: (micros(e[0]), str(e[1])))
-    seen = see_by_id(viewer.user_id, [message_id for _, message_id in page.items])
-    return page.with_items([seen[message_id] for _, message_id in page.items if message_id in seen])
+    return Page.cut(edges, size=size, position=position, key=position_key)
+
+
+def position_key(edge: Edge) -> tuple[int, str]:
+    """Return the key of the position of a message in these lists."""
+    return micros(instant_value(edge[0])), str(uuid_value(edge[1]))
+
+
+def _edge_of(message: SeenMessage) -> Edge:
+    return message.sent_at, message.message_id
 
 
 def _walk(found: QuerySet[Participant], wanted: Wanted, n: int, *, everywhere: bool) -> list[Edge]:
@@ -153,13 +191,16 @@ def _merge(
     """Return the ``n`` edges nearest past the position, in the direction of the walk."""
     best: list[Edge] = []
     for some in _by_activity(found, wanted, listed):
-        if len(best) == n and not wanted.backward and some[0].conversation.active_at < best[-1][0]:
+        if len(best) == n and not wanted.backward and _is_older(some[0], best[-1]):
             break
         parts = _unread_edges if wanted.unread_only else _edges
-        new = [(instant_value(at), uuid_value(key)) for at, key in parts(some, wanted, n)]
-        past = {*best, *(edge for edge in new if wanted.is_past(edge))}
-        best = sorted(past, reverse=not wanted.backward)[:n]
+        past = (edge for edge in parts(some, wanted, n) if wanted.is_past(edge))
+        best = sorted([*best, *past], reverse=not wanted.backward)[:n]
     return best
+
+
+def _is_older(mine: Participant, edge: Edge) -> bool:
+    return mine.conversation.active_at < instant_value(edge[0])
 
 
 def _by_activity(
@@ -190,35 +231,46 @@ def _by_activity(
         last, step = (chunk[-1].conversation.active_at, chunk[-1].conversation_id), CHUNK
 
 
-def _edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[tuple[Any, ...]]:
-    """Return each conversation's ``n`` edges nearest to the position, as the driver gives them.
+def _edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[Edge]:
+    """Return each conversation's ``n`` edges nearest to the position.
 
-    Their queries differ in two parameters; to write the one once is most of what a page costs.
+    Their queries differ in a few parameters; to write the one is most of what a page costs.
     """
-    nobody = Participant(
-        user_id=wanted.viewer_id,
-        conversation=Conversation(conversation_id=NOWHERE, purged_seq=NEVER),
-        visible_after=NEVER,
-    )
-    sql, parameters = _part(nobody, wanted, n).query.sql_with_params()
+    edge = wanted.edge
+    sql, parameters = _part_sql(wanted.box, n, backward=wanted.backward, since=edge is not None)
     statement = " UNION ALL ".join(
         f"SELECT * FROM ({sql}) AS part{number}"  # noqa: S608 - Django's own SQL
         for number in range(len(some))
     )
+    asked = {uuid_parameter(NOBODY): wanted.viewer_id, _written(ONCE): edge and edge[0]}
     nowhere = uuid_parameter(NOWHERE)
-    places = [{nowhere: mine.conversation_id, NEVER: first_hidden(mine)} for mine in some]
+    places = [asked | {nowhere: mine.conversation_id, NEVER: first_hidden(mine)} for mine in some]
     return rows(statement, [its.get(each, each) for its in places for each in parameters])
 
 
-def _part(mine: Participant, wanted: Wanted, n: int) -> EdgesOf:
+@lru_cache(maxsize=64)
+def _part_sql(box: str, n: int, *, backward: bool, since: bool) -> tuple[str, tuple[Any, ...]]:
+    """Return the query of one conversation's edges, with what stands for its parameters."""
+    at = Position((micros(ONCE), str(NOWHERE)), backward=backward) if since else None
+    wanted = Wanted(NOBODY, box, unread_only=False, starred_only=False, position=at)
+    nobody = Participant(
+        user_id=NOBODY,
+        conversation=Conversation(conversation_id=NOWHERE, purged_seq=NEVER),
+        visible_after=NEVER,
+    )
     # In one conversation seq and sent_at rise together; each order has its index.
-    sign = "" if wanted.backward else "-"
-    order = (f"{sign}conversation_id", f"{sign}{'seq' if wanted.edge is None else 'sent_at'}")
-    found = wanted.boxed(wanted.since(visible(mine))).order_by(*order)
-    return found.values_list("sent_at", "message_id")[: n + 1]
+    sign = "" if backward else "-"
+    order = (f"{sign}conversation_id", f"{sign}{'sent_at' if since else 'seq'}")
+    found = wanted.boxed(wanted.since(visible(nobody))).order_by(*order)
+    sql, parameters = found.values_list("sent_at", "message_id")[: n + 1].query.sql_with_params()
+    return sql, tuple(parameters)
 
 
-def _unread_edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[tuple[Any, ...]]:
+def _written(at: datetime) -> Any:
+    return connection.ops.adapt_datetimefield_value(at)
+
+
+def _unread_edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[Edge]:
     """As ``_edges``; what is unread lies past E, or is kept: nothing looks at what was read."""
     kept = _kept(some)
     order = ("conversation_id", "seq") if wanted.backward else ("-conversation_id", "-seq")
@@ -231,7 +283,8 @@ def _unread_edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[t
         .values_list("sent_at", "message_id")[: n + 1]
         for unread in found
     ]
-    return union_all(parts)
+    # A mark that is set meanwhile may have one of them twice.
+    return list(set(union_all(parts)))
 
 
 def _newer(mine: Participant) -> QuerySet[Message]:

@@ -40,8 +40,8 @@ class _Other(NamedTuple):
     read_seq: int
 
 
-def addressees(*, viewer: User, messages: Sequence[SeenMessage]) -> dict[UUID, Addressee]:
-    """Return the addressee of each of the viewer's messages.
+def addressees(*, viewer: User, messages: Sequence[SeenMessage]) -> list[Addressee]:
+    """Return the addressees of the viewer's messages, in their order.
 
     Of a message from someone else that is the viewer. Of one's own it is the other of a direct
     conversation, in a group the first other participant, and oneself where there is nobody else.
@@ -51,14 +51,14 @@ def addressees(*, viewer: User, messages: Sequence[SeenMessage]) -> dict[UUID, A
     own = [m for m in messages if m.sender_id == viewer.user_id]
     others = _first_others(viewer.user_id, {m.conversation_id for m in own})
     marked = _marked_read(own, others)
-    found: dict[UUID, Addressee] = {}
+    found: list[Addressee] = []
     for message in messages:
         other = others.get(message.conversation_id) if message.sender_id == viewer.user_id else None
         if other is None:
-            found[message.message_id] = Addressee(viewer.user_id, _is_read(message))
+            found.append(Addressee(viewer.user_id, _is_read(message)))
         else:
             read = message.seq <= other.read_seq or message.message_id in marked
-            found[message.message_id] = Addressee(other.user_id, read)
+            found.append(Addressee(other.user_id, read))
     return found
 
 

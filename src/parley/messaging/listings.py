@@ -22,7 +22,7 @@ from parley.conversations.models import Kind
 from parley.kernel import async_database
 from parley.kernel.bulk import in_batches
 from parley.kernel.database import instant_value, rows, snapshot, union_all, uuid_value
-from parley.messaging.models import WIDE, Following, HeavyReader, Listing, Place, shelf
+from parley.messaging.models import WIDE, Following, Listing, Place, shelf
 
 # More changes than these that are not followed yet are dearer than to look at everything.
 MOST_MOVING = 1_000
@@ -60,7 +60,7 @@ def listings(viewer_id: UUID) -> Iterator[Listings | None]:
     """Give the viewer's listings for what is asked within, in one snapshot; None for whoever has
     none.
     """
-    if not HeavyReader.objects.filter(user_id=viewer_id, is_complete=True).exists():
+    if not rows(IS_HEAVY_SQL, [viewer_id]):
         yield None
         return
     with snapshot():

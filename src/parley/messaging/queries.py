@@ -17,7 +17,7 @@ from parley.conversations.models import Participant
 from parley.conversations.seen import Me, SeenParticipant
 from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
-from parley.messaging.boxes import list_messages
+from parley.messaging.boxes import Edge, list_edges, list_messages, position_key
 from parley.messaging.counting import count_messages
 from parley.messaging.listings import Listings, Shelves, listings
 from parley.messaging.models import Message
@@ -37,6 +37,7 @@ from parley.messaging.unread import (
 __all__ = [
     "CAP",
     "LIST_CAP",
+    "Edge",
     "count_messages",
     "count_unread",
     "count_unread_exactly",
@@ -44,10 +45,12 @@ __all__ = [
     "get_conversation",
     "get_message",
     "list_conversations",
+    "list_edges",
     "list_history",
     "list_messages",
     "list_receipts",
     "newest",
+    "position_key",
     "recount_unread",
     "see",
     "show",

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from parley.conversations.seen import Me, SeenParticipant
 
 
-@dataclass(frozen=True, slots=True)
-class SeenMessage:
+class SeenMessage(NamedTuple):
     message_id: UUID
     conversation_id: UUID
     sender_id: UUID

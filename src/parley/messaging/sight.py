@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from parley.accounts.models import User
 from parley.conversations import queries as conversations
@@ -18,6 +18,7 @@ from parley.kernel.database import (
     rows,
     union_all,
     uuid_parameter,
+    uuid_reader,
     uuid_value,
 )
 from parley.messaging.models import Flag, Mark, Message, flagged
@@ -99,24 +100,26 @@ SELECT m.message_id, m.conversation_id, m.sender_id, m.seq, m.revision, m.subjec
 """
 
 
-def see_by_id(viewer_id: UUID, message_ids: Collection[UUID]) -> dict[UUID, SeenMessage]:
-    """Return many messages of the viewer's conversations as they see them, by one statement."""
+def see_by_id(viewer_id: UUID, message_ids: Collection[Any]) -> list[SeenMessage]:
+    """Return many messages of the viewer's conversations as they see them, by one statement.
+
+    They come in no order. Their ids may be as the driver gave them.
+    """
     if not message_ids:
-        return {}
+        return []
     chosen, parameters = among("m.message_id", message_ids)
-    sql = SEE_SQL.format(chosen=chosen)
-    read = rows(sql, [viewer_id, viewer_id, *parameters])
-    found = (_seen_row(viewer_id, row) for row in read if row[-1] is not None)
-    return {seen.message_id: seen for seen in found}
+    read = rows(SEE_SQL.format(chosen=chosen), [viewer_id, viewer_id, *parameters])
+    named = uuid_reader()
+    return [_seen_row(viewer_id, row, named) for row in read if row[-1] is not None]
 
 
-def _seen_row(viewer_id: UUID, row: Sequence[Any]) -> SeenMessage:
+def _seen_row(viewer_id: UUID, row: Sequence[Any], named: Callable[[Any], UUID]) -> SeenMessage:
     (message_id, conversation_id, sender_id, seq, revision, subject, body, sent_at) = row[:8]
     (client_id, reply_to, edited_at, retracted_at, flags, watermark) = row[8:]
-    who = uuid_value(sender_id)
+    who = named(sender_id)
     return SeenMessage(
         uuid_value(message_id),
-        uuid_value(conversation_id),
+        named(conversation_id),
         who,
         seq,
         revision,
@@ -152,22 +155,26 @@ def flags_of(
     There may be others among them: those of neighbours.
     """
     found: dict[tuple[UUID, UUID, int], int] = {}
-    asked = list(wanted.items())
+    asked, named = list(wanted.items()), uuid_reader()
     for start in range(0, len(asked), MOST_TERMS):
-        terms = Q()
-        for (user_id, conversation_id), seqs in asked[start : start + MOST_TERMS]:
-            terms |= Q(user_id=user_id, conversation_id=conversation_id, **_within(seqs))
-        marks = Mark.objects.filter(terms).values_list("user_id", "conversation_id", "seq", "flags")
-        found |= {(who, where, seq): flags for who, where, seq, flags in marks}
+        terms = [_term(*each) for each in asked[start : start + MOST_TERMS]]
+        sql = MARKS_SQL.format(chosen=" OR ".join(term for term, _ in terms))
+        marks = rows(sql, [parameter for _, parameters in terms for parameter in parameters])
+        found |= {(named(who), named(where), seq): flags for who, where, seq, flags in marks}
     return found
 
 
-def _within(seqs: Collection[int]) -> dict[str, Any]:
-    """Return the condition that finds these numbers: a range where they lie close together."""
+MARKS_SQL = "SELECT user_id, conversation_id, seq, flags FROM messaging_mark WHERE {chosen}"
+
+
+def _term(key: tuple[UUID, UUID], seqs: Collection[int]) -> tuple[str, list[Any]]:
+    """Return the condition that finds these marks: a range where they lie close together."""
     lowest, highest = min(seqs), max(seqs)
     if highest - lowest < 2 * len(seqs):
-        return {"seq__range": (lowest, highest)}
-    return {"seq__in": seqs}
+        within, numbers = "seq BETWEEN %s AND %s", [lowest, highest]
+    else:
+        within, numbers = f"seq IN ({', '.join(['%s'] * len(seqs))})", list(seqs)
+    return f"(user_id = %s AND conversation_id = %s AND {within})", [*key, *numbers]
 
 
 def _watermarks(viewer_id: UUID, messages: Sequence[Message]) -> dict[UUID, int]:

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from parley.accounts import queries as accounts
 from parley.accounts.models import User
 from parley.accounts.operations import sign_up
+from parley.conversations.operations import find_direct
 from parley.dialects import handles, letters
 from parley.dialects.doors import Door, Nowhere, SpacedJSONRenderer, refuse_cross_site
 from parley.dialects.letters import MOST_LISTED, LetterNotFound, UnknownReceiver
@@ -24,11 +25,12 @@ from parley.http.authentication import SessionAuthentication
 from parley.http.parsers import read_json
 from parley.http.requests import plain
 from parley.http.throttling import SendThrottle, SignUpThrottle
+from parley.kernel import ids
+from parley.kernel.database import uuid_value
 from parley.kernel.paging import Page, Position
 from parley.kernel.text import Blank
-from parley.kernel.times import micros
 from parley.messaging import queries
-from parley.messaging.seen import SeenMessage
+from parley.messaging.queries import Edge
 
 
 class Unread(BaseParser):
@@ -171,7 +173,7 @@ class Received(SessionDoor):
         page = received(
             self.viewer, unread_only=self.unread_only, position=self.position(scope=scope)
         )
-        found = [message.message_id for message in page.items[::-1]]
+        found = [uuid_value(message_id) for _, message_id in page.items[::-1]]
         numbers = handles.numbers_of_messages(found)
         shown = wire.numbers(numbers[message_id] for message_id in found)
         return Response(shown, headers=self.link(page.next, scope=scope))
@@ -212,18 +214,22 @@ class Delete(OneLetter):
         return Response(wire.SUCCESS)
 
 
-def received(viewer: User, *, unread_only: bool, position: Position | None) -> Page[SeenMessage]:
-    """Return the newest messages to someone, their own to themselves too, which no inbox has."""
-    page = queries.list_messages(
+def received(viewer: User, *, unread_only: bool, position: Position | None) -> Page[Edge]:
+    """Return where the newest messages to someone are, their own to themselves too, which no inbox
+    has.
+    """
+    page = queries.list_edges(
         viewer=viewer, box="inbox", unread_only=unread_only, position=position, size=MOST_LISTED
     )
-    if unread_only:  # one's own are read from the start
+    # One's own are read from the start.
+    alone = None if unread_only else find_direct(ids.direct_key(viewer.user_id, viewer.user_id))
+    if alone is None:
         return page
-    own = queries.list_messages(
+    own = queries.list_edges(
         viewer=viewer, with_user_id=viewer.user_id, position=position, size=MOST_LISTED
     )
-    both = sorted([*page.items, *own.items], key=lambda m: (m.sent_at, m.message_id), reverse=True)
+    both = sorted([*page.items, *own.items], reverse=True)
     items = both[:MOST_LISTED]
     if len(both) == len(items) and not (page.next or own.next):
         return Page(items)
-    return Page(items, next=Position((micros(items[-1].sent_at), str(items[-1].message_id))))
+    return Page(items, next=Position(queries.position_key(items[-1])))
