@@ -136,7 +136,7 @@ def instant_value(value: Any) -> datetime:
 def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Return all rows of hand-written SQL. UUIDs and instants among the parameters are adapted."""
     with connection.cursor() as cursor:
-        cursor.execute(sql, _all_adapted(parameters))
+        cursor.execute(sql, adapted(parameters))
         return cast(list[tuple[Any, ...]], cursor.fetchall())
 
 
@@ -146,10 +146,11 @@ def instances(model: type[M], sql: str, parameters: Sequence[Any] = ()) -> list[
     What else it selects becomes attributes of theirs, as the driver gives it.
     """
     manager: Any = model._default_manager  # noqa: SLF001 - the documented name for generic code
-    return list(manager.raw(sql, _all_adapted(parameters)))
+    return list(manager.raw(sql, adapted(parameters)))
 
 
-def _all_adapted(parameters: Sequence[Any]) -> list[Any]:
+def adapted(parameters: Sequence[Any]) -> list[Any]:
+    """Return parameters as this database's driver takes them in hand-written SQL."""
     is_native = connection.features.has_native_uuid_field
     return [_adapted(parameter, is_native=is_native) for parameter in parameters]
 

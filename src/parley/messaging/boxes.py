@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, SmallIntegerField, When
 
 from parley.accounts.models import User
@@ -26,13 +25,12 @@ from parley.kernel import ids
 from parley.kernel.database import (
     exactly,
     instant_value,
-    rows,
     union_all,
-    uuid_parameter,
     uuid_value,
 )
 from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
+from parley.kernel.written import Written
 from parley.messaging.listings import Listings, Shelves, listings
 from parley.messaging.models import Flag, Mark, Message, flagged
 from parley.messaging.seen import SeenMessage
@@ -177,8 +175,10 @@ def _walk(found: QuerySet[Participant], wanted: Wanted, n: int, *, everywhere: b
     if wanted.unread_only:
         found = maybe_unread(wanted.viewer_id, found)
     if not everywhere:
-        return _merge(found, wanted, n, None)
+        return _merge(found, wanted, n)
     with listings(wanted.viewer_id) as listed:
+        if listed is None and not wanted.backward:
+            return _merge(found, wanted, n, latest=_latest(wanted))
         return _merge(found, wanted, n, listed)
 
 
@@ -186,11 +186,18 @@ def _walk(found: QuerySet[Participant], wanted: Wanted, n: int, *, everywhere: b
 
 
 def _merge(
-    found: QuerySet[Participant], wanted: Wanted, n: int, listed: Listings | None
+    found: QuerySet[Participant],
+    wanted: Wanted,
+    n: int,
+    listed: Listings | None = None,
+    latest: list[Participant] | None = None,
 ) -> list[Edge]:
-    """Return the ``n`` edges nearest past the position, in the direction of the walk."""
+    """Return the ``n`` edges nearest past the position, in the direction of the walk.
+
+    ``latest`` is the walk's first chunk of conversations, where the caller has it in hand.
+    """
     best: list[Edge] = []
-    for some in _by_activity(found, wanted, listed):
+    for some in _by_activity(found, wanted, listed, latest):
         if len(best) == n and not wanted.backward and _is_older(some[0], best[-1]):
             break
         parts = _unread_edges if wanted.unread_only else _edges
@@ -203,8 +210,44 @@ def _is_older(mine: Participant, edge: Edge) -> bool:
     return mine.conversation.active_at < instant_value(edge[0])
 
 
+def _latest(wanted: Wanted) -> list[Participant]:
+    """Return the first chunk of the viewer's conversations, latest activity first."""
+    written = _latest_written(unread_only=wanted.unread_only)
+    return [_needed(row) for row in written.rows({NOBODY: wanted.viewer_id})]
+
+
+@cache
+def _latest_written(*, unread_only: bool) -> Written:
+    found = conversations.live_participations(NOBODY)
+    if unread_only:
+        found = maybe_unread(NOBODY, found)
+    return Written.of(_ordered(found).values_list(*NEEDED)[:CHUNK])
+
+
+def _ordered(found: QuerySet[Participant]) -> QuerySet[Participant]:
+    return found.order_by(conversations.ACTIVE_AT.desc(), "-conversation_id")
+
+
+def _needed(row: Sequence[Any]) -> Participant:
+    user_id, conversation_id, visible_after, watermark, active_at, purged_seq = row
+    conversation = Conversation(
+        conversation_id=uuid_value(conversation_id),
+        active_at=instant_value(active_at),
+        purged_seq=purged_seq,
+    )
+    return Participant(
+        user_id=uuid_value(user_id),
+        conversation=conversation,
+        visible_after=visible_after,
+        watermark=watermark,
+    )
+
+
 def _by_activity(
-    found: QuerySet[Participant], wanted: Wanted, listed: Listings | None
+    found: QuerySet[Participant],
+    wanted: Wanted,
+    listed: Listings | None,
+    latest: list[Participant] | None,
 ) -> Iterator[list[Participant]]:
     """Walk conversations, latest activity first, the first few on their own: they fill most pages.
 
@@ -212,23 +255,34 @@ def _by_activity(
     """
     if wanted.backward and wanted.edge is not None:
         found = found.filter(conversation__active_at__gte=wanted.edge[0])
-    ordered = found.only(*NEEDED).order_by(conversations.ACTIVE_AT.desc(), "-conversation_id")
+    ordered = _ordered(found)
     shelves = Shelves(unread=True if wanted.unread_only else None)
-    last, step = None, FIRST
+    last, step, chunk = None, FIRST, latest
     while True:
-        older = ordered
-        if last is not None:
-            older = ordered.filter(
-                Q(conversation__active_at__lt=last[0])
-                | Q(conversation__active_at=last[0], conversation_id__lt=last[1])
-            )
-        if listed is not None:
-            older = older.filter(conversation_id__in=listed.by_time(shelves, last, CHUNK))
-        chunk = list(older[:CHUNK])
+        if chunk is None:
+            chunk = _chunk(ordered, last, listed, shelves)
         yield from filter(None, (chunk[:step], chunk[step:]))
         if len(chunk) < CHUNK:
             return
         last, step = (chunk[-1].conversation.active_at, chunk[-1].conversation_id), CHUNK
+        chunk = None
+
+
+def _chunk(
+    ordered: QuerySet[Participant],
+    last: tuple[datetime, UUID] | None,
+    listed: Listings | None,
+    shelves: Shelves,
+) -> list[Participant]:
+    """Return the next conversations after the last, of those listed where there are lists."""
+    if last is not None:
+        ordered = ordered.filter(
+            Q(conversation__active_at__lt=last[0])
+            | Q(conversation__active_at=last[0], conversation_id__lt=last[1])
+        )
+    if listed is not None:
+        ordered = ordered.filter(conversation_id__in=listed.by_time(shelves, last, CHUNK))
+    return [_needed(row) for row in ordered.values_list(*NEEDED)[:CHUNK]]
 
 
 def _edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[Edge]:
@@ -237,19 +291,15 @@ def _edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[Edge]:
     Their queries differ in a few parameters; to write the one is most of what a page costs.
     """
     edge = wanted.edge
-    sql, parameters = _part_sql(wanted.box, n, backward=wanted.backward, since=edge is not None)
-    statement = " UNION ALL ".join(
-        f"SELECT * FROM ({sql}) AS part{number}"  # noqa: S608 - Django's own SQL
-        for number in range(len(some))
+    part = _part(wanted.box, n, backward=wanted.backward, since=edge is not None)
+    asked = {NOBODY: wanted.viewer_id, ONCE: edge and edge[0]}
+    return part.rows_of_each(
+        asked, [{NOWHERE: m.conversation_id, NEVER: first_hidden(m)} for m in some]
     )
-    asked = {uuid_parameter(NOBODY): wanted.viewer_id, _written(ONCE): edge and edge[0]}
-    nowhere = uuid_parameter(NOWHERE)
-    places = [asked | {nowhere: mine.conversation_id, NEVER: first_hidden(mine)} for mine in some]
-    return rows(statement, [its.get(each, each) for its in places for each in parameters])
 
 
 @lru_cache(maxsize=64)
-def _part_sql(box: str, n: int, *, backward: bool, since: bool) -> tuple[str, tuple[Any, ...]]:
+def _part(box: str, n: int, *, backward: bool, since: bool) -> Written:
     """Return the query of one conversation's edges, with what stands for its parameters."""
     at = Position((micros(ONCE), str(NOWHERE)), backward=backward) if since else None
     wanted = Wanted(NOBODY, box, unread_only=False, starred_only=False, position=at)
@@ -262,12 +312,7 @@ def _part_sql(box: str, n: int, *, backward: bool, since: bool) -> tuple[str, tu
     sign = "" if backward else "-"
     order = (f"{sign}conversation_id", f"{sign}{'sent_at' if since else 'seq'}")
     found = wanted.boxed(wanted.since(visible(nobody))).order_by(*order)
-    sql, parameters = found.values_list("sent_at", "message_id")[: n + 1].query.sql_with_params()
-    return sql, tuple(parameters)
-
-
-def _written(at: datetime) -> Any:
-    return connection.ops.adapt_datetimefield_value(at)
+    return Written.of(found.values_list("sent_at", "message_id")[: n + 1])
 
 
 def _unread_edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[Edge]:
