@@ -36,7 +36,7 @@ class Copy:
         known = self.messages.get(message_id)
         if known is None:
             return
-        self.messages[message_id] = replace(known, starred=starred)
+        self.messages[message_id] = known._replace(starred=starred)
         self.against.pop(message_id, None)
         if read != self.is_read(viewer_id, known):
             self.against[message_id] = read
@@ -46,7 +46,7 @@ class Copy:
         return self.against.get(message.message_id, by_rule)
 
     def shown(self, viewer_id: UUID) -> list[SeenMessage]:
-        found = [replace(m, read=self.is_read(viewer_id, m)) for m in self.messages.values()]
+        found = [m._replace(read=self.is_read(viewer_id, m)) for m in self.messages.values()]
         return sorted(found, key=lambda m: m.seq)
 
 

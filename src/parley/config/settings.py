@@ -179,6 +179,7 @@ WHITENOISE_USE_FINDERS = True  # static files are served from where they are ins
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # Cookies are made Secure under HTTPS by ``SecureCookies``, so that one server can speak both.
+SESSION_ENGINE = "parley.http.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"

@@ -20,7 +20,15 @@ from parley.conversations.fence import Entered
 from parley.conversations.models import Block, Conversation, Kind, MemberRole, Participant
 from parley.conversations.seen import SeenParticipant
 from parley.kernel import ids
-from parley.kernel.database import in_transaction, locked, rows, uuid_value
+from parley.kernel.database import (
+    among,
+    in_transaction,
+    instances,
+    locked,
+    locking_sql,
+    rows,
+    uuid_value,
+)
 from parley.kernel.errors import Conflict, Invalid, NotAllowed, NotFound
 from parley.kernel.hooks import Hook
 from parley.kernel.text import check_text
@@ -236,10 +244,18 @@ def _open_direct(creator_id: UUID, other_id: UUID) -> tuple[UUID, bool]:
 # --- locking and stamping -------------------------------------------------------------------------
 
 
+LOCK_SQL = """
+SELECT * FROM conversations_conversation WHERE {chosen} ORDER BY conversation_id {locking}
+"""
+
+
 def lock_conversations(conversation_ids: Collection[UUID]) -> dict[UUID, Conversation]:
     """Lock these conversations to the end of the transaction, in the database's order of keys."""
-    found = Conversation.objects.filter(conversation_id__in=conversation_ids)
-    return {conversation.conversation_id: conversation for conversation in locked(found)}
+    if not conversation_ids:
+        return {}
+    chosen, parameters = among("conversation_id", conversation_ids)
+    sql = LOCK_SQL.format(chosen=chosen, locking=locking_sql())
+    return {c.conversation_id: c for c in instances(Conversation, sql, parameters)}
 
 
 def lock_one(conversation_id: UUID) -> Conversation:

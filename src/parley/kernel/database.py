@@ -113,6 +113,11 @@ def uuid_value(value: Any) -> UUID:
     return UUID(int=int(text, 16)) if len(text) == HEX_DIGITS else UUID(text)
 
 
+def text_parameter(value: str) -> Any:
+    """Return exact text (``ExactTextField``) as this database's driver takes it."""
+    return value.encode() if connection.vendor == "mysql" else value
+
+
 def uuid_reader() -> Callable[[Any], UUID]:
     """Return what reads as ``uuid_value`` does, the same value only once: for columns that hold few
     different ones.
@@ -172,6 +177,14 @@ def exactly(name: str, value: object) -> dict[str, object]:
     if connection.vendor == "mysql":
         return {f"{name}__gte": value, f"{name}__lte": value}
     return {name: value}
+
+
+def locking_sql() -> str:
+    """Return what has a hand-written SELECT lock its rows as ``locked`` does."""
+    features = connection.features
+    if not features.has_select_for_update:
+        return ""
+    return connection.ops.for_update_sql(no_key=features.has_select_for_no_key_update)
 
 
 def locked(found: QuerySet[M]) -> QuerySet[M]:

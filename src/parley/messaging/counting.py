@@ -8,12 +8,23 @@ from uuid import UUID
 from parley.accounts.models import User
 from parley.conversations import queries as conversations
 from parley.conversations.models import Participant
-from parley.messaging.models import Flag, Mark, flagged
+from parley.kernel.database import among, rows, uuid_value
+from parley.messaging.models import Flag, flagged
 from parley.messaging.sight import first_hidden
 from parley.messaging.unread import CAP, SCAN
 
 CHUNK = 200
+REMOVED_SQL = f"""
+SELECT conversation_id, seq FROM messaging_mark
+ WHERE user_id = %s AND {{chosen}} AND flags IN ({", ".join(map(str, flagged(Flag.REMOVED)))})
+ LIMIT %s
+"""  # noqa: S608 - numbers of ours
 MOST_CHUNKS = 25
+
+
+def count_history(*, viewer: User, mine: Participant, most: int = CAP) -> int:
+    """Return the same for one conversation, by the viewer's own row in it."""
+    return min(_count(viewer.user_id, [mine], most), most)
 
 
 def count_messages(*, viewer: User, conversation_id: UUID | None = None, most: int = CAP) -> int:
@@ -27,17 +38,18 @@ def count_messages(*, viewer: User, conversation_id: UUID | None = None, most: i
     latest = found.order_by("-conversation__active_at", "-conversation_id")
     counted = 0
     for chunk in range(MOST_CHUNKS):
-        rows = list(latest[chunk * CHUNK : (chunk + 1) * CHUNK])
-        counted += _count(viewer.user_id, rows, most)
-        if counted >= most or len(rows) < CHUNK:
+        some = list(latest[chunk * CHUNK : (chunk + 1) * CHUNK])
+        counted += _count(viewer.user_id, some, most)
+        if counted >= most or len(some) < CHUNK:
             break
     return min(counted, most)
 
 
-def _count(viewer_id: UUID, rows: Sequence[Participant], most: int) -> int:
-    hidden = {mine.conversation_id: first_hidden(mine) for mine in rows}
-    there = sum(mine.conversation.last_seq - hidden[mine.conversation_id] for mine in rows)
-    removed = Mark.objects.filter(
-        user_id=viewer_id, conversation_id__in=list(hidden), flags__in=flagged(Flag.REMOVED)
-    ).values_list("conversation_id", "seq")[: SCAN * most]
-    return there - sum(1 for where, seq in removed if seq > hidden[where])
+def _count(viewer_id: UUID, some: Sequence[Participant], most: int) -> int:
+    hidden = {mine.conversation_id: first_hidden(mine) for mine in some}
+    there = sum(mine.conversation.last_seq - hidden[mine.conversation_id] for mine in some)
+    if not there:
+        return 0
+    chosen, parameters = among("conversation_id", hidden)
+    removed = rows(REMOVED_SQL.format(chosen=chosen), [viewer_id, *parameters, SCAN * most])
+    return there - sum(1 for where, seq in removed if seq > hidden[uuid_value(where)])

@@ -18,7 +18,7 @@ from parley.conversations.seen import Me, SeenParticipant
 from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
 from parley.messaging.boxes import Edge, list_edges, list_messages, position_key
-from parley.messaging.counting import count_messages
+from parley.messaging.counting import count_history, count_messages
 from parley.messaging.listings import Listings, Shelves, listings
 from parley.messaging.models import Message
 from parley.messaging.receipts import list_receipts
@@ -38,12 +38,14 @@ __all__ = [
     "CAP",
     "LIST_CAP",
     "Edge",
+    "count_history",
     "count_messages",
     "count_unread",
     "count_unread_exactly",
     "find_message",
     "get_conversation",
     "get_message",
+    "history",
     "list_conversations",
     "list_edges",
     "list_history",
@@ -78,7 +80,30 @@ def list_history(
 
     :raises ConversationNotFound: the viewer is not in it.
     """
-    mine = conversations.get_participation(viewer=viewer, conversation_id=conversation_id)
+    return history(
+        viewer=viewer,
+        mine=conversations.get_participation(viewer=viewer, conversation_id=conversation_id),
+        before=before,
+        after=after,
+        around=around,
+        changed_after=changed_after,
+        position=position,
+        size=size,
+    )
+
+
+def history(
+    *,
+    viewer: User,
+    mine: Participant,
+    before: int | None = None,
+    after: int | None = None,
+    around: int | None = None,
+    changed_after: int | None = None,
+    position: Position | None = None,
+    size: int,
+) -> Page[SeenMessage]:
+    """Return the same page, by the viewer's own row in the conversation."""
     if around is not None and position is None:
         return _around(viewer, mine, around, size)
     rising = after is not None or changed_after is not None
@@ -92,7 +117,7 @@ def list_history(
         found = visible(mine, after=max(above, default=0))
         walk, key = _walk(found, "seq", [], below, up=up), _by_seq
     page = Page.cut(list(walk[: size + 1]), size=size, position=position, key=key)
-    watermarks = {conversation_id: mine.watermark}
+    watermarks = {mine.conversation_id: mine.watermark}
     return page.with_items(see(viewer.user_id, page.items, watermarks=watermarks))
 
 

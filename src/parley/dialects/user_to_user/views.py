@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID
 
 from django.middleware.csrf import get_token
 from rest_framework.exceptions import NotFound
@@ -16,7 +15,9 @@ from parley.accounts.models import User
 from parley.accounts.operations import sign_up
 from parley.accounts.people import Person
 from parley.accounts.queries import UnknownPerson
+from parley.conversations.models import Participant
 from parley.conversations.operations import ConversationNotFound, find_direct
+from parley.conversations.queries import get_participation
 from parley.dialects import handles, letters
 from parley.dialects.doors import Door, Nowhere, refuse_cross_site
 from parley.dialects.letters import Letter, UnknownReceiver
@@ -151,30 +152,47 @@ class CorrespondenceView(UserDoor):
         if other is None:
             raise NotFound(wire.NO_USER)
         scope, viewer = f"user_to_user.with.{other.user_id}", self.viewer
-        where = find_direct(ids.direct_key(viewer.user_id, other.user_id))
+        mine = _own_place(viewer, other)
+        if mine is None:  # no conversation, or one that the viewer left
+            return _page_of_letters(viewer, Pages(plain(request), scope, lambda *_: Page([])), 0)
         pages = Pages(
-            plain(request), scope, lambda position, size: _history(viewer, where, position, size)
+            plain(request),
+            scope,
+            lambda position, size: queries.history(
+                viewer=viewer, mine=mine, after=0, position=position, size=size
+            ),
         )
-        count = 0
-        if where is not None:
-            count = queries.count_messages(viewer=viewer, conversation_id=where, most=COUNTED)
-        return _page_of_letters(viewer, pages, count)
+        page, following, previous = pages.read()
+        rows = _between(viewer, other, page.items)
+        count = queries.count_history(viewer=viewer, mine=mine, most=COUNTED)
+        return Response(wire.page(rows, count=count, following=following, previous=previous))
 
 
-def _history(
-    viewer: User, where: UUID | None, position: Position | None, size: int
-) -> Page[SeenMessage]:
-    """Return a part of a conversation, oldest first; of one that there is not, or that the viewer
-    left, nothing.
-    """
+def _own_place(viewer: User, other: User) -> Participant | None:
+    """Return the viewer's row in the conversation of the two."""
+    where = find_direct(ids.direct_key(viewer.user_id, other.user_id))
     if where is None:
-        return Page([])
+        return None
     try:
-        return queries.list_history(
-            viewer=viewer, conversation_id=where, after=0, position=position, size=size
-        )
+        return get_participation(viewer=viewer, conversation_id=where)
     except ConversationNotFound:
-        return Page([])
+        return None
+
+
+def _between(viewer: User, other: User, messages: Sequence[SeenMessage]) -> list[wire.Json]:
+    """Return the messages of two, whose names are at hand; nobody else wrote any of them."""
+    numbers = handles.numbers_of_messages([message.message_id for message in messages])
+    names = {viewer.user_id: (viewer.username, other.username)}
+    received = (other.username, viewer.username)
+    return [
+        wire.message(
+            numbers[message.message_id],
+            *names.get(message.sender_id, received),
+            message.message_body,
+            message.sent_at,
+        )
+        for message in messages
+    ]
 
 
 def _page_of_letters(viewer: User, pages: Pages[SeenMessage], count: int) -> Response:

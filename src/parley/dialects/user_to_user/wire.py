@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from rest_framework.exceptions import ValidationError
@@ -80,12 +81,17 @@ def user(user_id: int, shown: Person) -> Json:
 
 
 def letter(shown: Letter, people: Mapping[Any, Person]) -> Json:
+    sender, recipient = (people[one].username for one in (shown.sender_id, shown.receiver_id))
+    return message(shown.number, sender, recipient, shown.body, shown.sent_at)
+
+
+def message(number: int, sender: str, recipient: str, content: str, sent_at: datetime) -> Json:
     return {
-        "id": shown.number,
-        "sender": people[shown.sender_id].username,
-        "recipient": people[shown.receiver_id].username,
-        "content": shown.body,
-        "timestamp": microseconds(shown.sent_at),
+        "id": number,
+        "sender": sender,
+        "recipient": recipient,
+        "content": content,
+        "timestamp": microseconds(sent_at),
     }
 
 
