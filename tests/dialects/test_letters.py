@@ -11,8 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from parley.accounts import operations as accounts
 from parley.conversations import operations as conversations
 from parley.dialects import handles, letters
-from parley.dialects.letters import LetterNotFound, UnknownReceiver
-from parley.dialects.models import MessageHandle
+from parley.dialects.letters import LetterNotFound
 from parley.messaging import operations
 from parley.messaging.operations.loading import History, Member, Said, load_histories
 from tests.talk import direct, group, in_parallel, say, write_to
@@ -177,12 +176,17 @@ class TestWriteLetter:
         assert (seen.subject, seen.body, seen.is_read) == ("s", "b", False)
         assert operations.read_up_to(viewer=ben, conversation_id=talk).read_seq == 1
 
-    def test_refuses_to_write_to_whoever_is_deactivated(self, ada, ben, admin):
+    def test_finds_nobody_to_write_to_who_is_deactivated(self, ben, admin):
+        number = handles.numbers_of_users([ben.user_id])[ben.user_id]
+        assert letters.find_receiver(number) == letters.find_receiver_named("ben") == ben.user_id
+
         accounts.set_active(actor=admin, user=ben, is_active=False)
 
-        with pytest.raises(UnknownReceiver):
-            letters.write_letter(ada, receiver_id=ben.user_id, subject="s", body="b")
-        assert not MessageHandle.objects.exists()
+        assert letters.find_receiver(number) is letters.find_receiver_named("ben") is None
+
+    @pytest.mark.parametrize("number", [-1, 0, 999, 2**63, 10**30])
+    def test_finds_nobody_by_a_number_that_is_nobodys(self, number):
+        assert letters.find_receiver(number) is None
 
 
 class TestMailbox:

@@ -58,6 +58,16 @@ def numbers_of_messages(message_ids: Collection[UUID]) -> dict[UUID, int]:
     return _numbers(MessageHandle, "message_id", message_ids)
 
 
+def numbers_in_order(message_ids: Sequence[Any]) -> list[int]:
+    """Return the same in the order of the ids, which are as the driver gave them."""
+    found = dict(_rows(MessageHandle, "message_id", message_ids)) if message_ids else {}
+    if len(found) == len(message_ids):
+        return [found[each] for each in message_ids]
+    named = [uuid_value(each) for each in message_ids]
+    numbers = numbers_of_messages(named)
+    return [numbers[each] for each in named]
+
+
 def user_of(number: int) -> UUID | None:
     """Return the user of a number, if there is one."""
     return _named(UserHandle, "user_id", number)
@@ -171,9 +181,13 @@ def _numbers(model: type[Handle], key: str, ids: Collection[UUID]) -> dict[UUID,
 def _read(model: type[Handle], key: str, ids: Collection[UUID]) -> dict[UUID, int]:
     if not ids:
         return {}
+    return {uuid_value(one): number for one, number in _rows(model, key, ids)}
+
+
+def _rows(model: type[Handle], key: str, ids: Collection[Any]) -> list[tuple[Any, int]]:
     chosen, parameters = among(key, ids)
     sql = f"SELECT {key}, number FROM {_table(model)} WHERE {chosen}"  # noqa: S608 - names of ours
-    return {uuid_value(one): number for one, number in rows(sql, parameters)}
+    return rows(sql, parameters)
 
 
 def _named(model: type[Handle], key: str, number: int) -> UUID | None:

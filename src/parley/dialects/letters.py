@@ -15,7 +15,8 @@ from parley.accounts import queries as accounts
 from parley.accounts.models import User
 from parley.accounts.queries import UnknownPerson
 from parley.dialects import handles
-from parley.kernel.errors import Invalid, NotFound
+from parley.kernel.database import rows, uuid_value
+from parley.kernel.errors import NotFound
 from parley.kernel.paging import Position
 from parley.messaging import operations, queries
 from parley.messaging.correspondence import Addressee, addressees
@@ -31,11 +32,6 @@ class LetterNotFound(NotFound):
 
     code = "letter_not_found"
     message = "Message not found."
-
-
-class UnknownReceiver(Invalid):
-    code = "does_not_exist"
-    message = "No such user."
 
 
 class Letter(NamedTuple):
@@ -146,6 +142,18 @@ def remove_letter(viewer: User, number: int) -> None:
         raise LetterNotFound from None
 
 
+RECEIVER_SQL = """
+SELECT u.user_id FROM dialects_userhandle h JOIN accounts_user u ON u.user_id = h.user_id
+ WHERE h.number = %s AND u.is_active
+"""
+
+
+def find_receiver(number: int) -> UUID | None:
+    """Return the active user of a number, if there is one."""
+    found = rows(RECEIVER_SQL, [number]) if 0 < number <= handles.LARGEST else []
+    return uuid_value(found[0][0]) if found else None
+
+
 def find_receiver_named(username: str) -> UUID | None:
     """Return the active user of a username, if there is one."""
     try:
@@ -156,13 +164,11 @@ def find_receiver_named(username: str) -> UUID | None:
 
 
 def write_letter(sender: User, *, receiver_id: UUID, subject: str, body: str) -> Letter:
-    """Send a message into the direct conversation with one person, and return it as a letter.
+    """Send a message into the direct conversation with one person, found before, and return it as a
+    letter.
 
-    :raises UnknownReceiver: there is no such active user.
     :raises Refusal: as ``send`` does; ``attr`` is ``message_body`` or ``subject``.
     """
-    if not accounts.existing(user_ids=[receiver_id]):
-        raise UnknownReceiver(attr="receiver")
     draft = Draft(sender.user_id, body, subject=subject, recipient_ids=(receiver_id,))
     sent = operations.send(draft).message
     # Nobody else can have read it yet; to oneself it is read from the start.

@@ -40,8 +40,7 @@ def is_lock_timeout(error: BaseException) -> bool:
 
 
 def in_transaction(operation: Callable[P, R]) -> Callable[P, R]:
-    """Run an operation in one transaction; after a deadlock run it again, at most three times in
-    all.
+    """Run an operation in one transaction, and again as ``in_one_statement`` does.
 
     Within a transaction of the caller it joins that one, and does not retry.
 
@@ -52,10 +51,26 @@ def in_transaction(operation: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         if connection.in_atomic_block:
             return operation(*args, **kwargs)
+        with transaction.atomic():
+            return operation(*args, **kwargs)
+
+    return in_one_statement(run)
+
+
+def in_one_statement(operation: Callable[P, R]) -> Callable[P, R]:
+    """Run an operation that is a transaction by itself; after a deadlock run it again, at most
+    three times in all. Within a transaction of the caller it is not run again.
+
+    :raises Unavailable: a lock was not had in time.
+    """
+
+    @functools.wraps(operation)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if connection.in_atomic_block:
+            return operation(*args, **kwargs)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with transaction.atomic():
-                    return operation(*args, **kwargs)
+                return operation(*args, **kwargs)
             except OperationalError as error:
                 if _reason(error) in DEADLOCKS and attempt < ATTEMPTS:
                     continue

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, SmallIntegerField, When
@@ -34,8 +34,8 @@ from parley.kernel.written import Written
 from parley.messaging.listings import Listings, Shelves, listings
 from parley.messaging.models import Flag, Mark, Message, flagged
 from parley.messaging.seen import SeenMessage
-from parley.messaging.sight import first_hidden, not_removed, see, see_by_id, visible
-from parley.messaging.unread import counting_start, maybe_unread
+from parley.messaging.sight import not_removed, see, see_by_id, visible
+from parley.messaging.unread import maybe_unread
 
 CHUNK = 60
 FIRST = 10
@@ -43,19 +43,39 @@ FIRST = 10
 NOBODY, NOWHERE = UUID(int=2**128 - 2), UUID(int=2**128 - 1)
 NEVER = 2**31 - 1
 ONCE = datetime(9999, 12, 31, tzinfo=UTC)
-# Of a participant and the conversation, what a walk looks at.
+# Of the viewer's row in a conversation, and of the conversation, what a walk looks at.
 NEEDED = (
-    "user",
     "conversation",
     "visible_after",
+    "conversation__purged_seq",
     "watermark",
     "conversation__active_at",
-    "conversation__purged_seq",
 )
 
 # What the lists are sorted by: sent_at and message_id, as the driver gives them; it orders both as
 # their values are ordered.
 Edge = tuple[Any, Any]
+
+
+class Where(NamedTuple):
+    """A conversation of the viewer's: up to ``hidden`` they see nothing, all to E is read."""
+
+    viewer_id: UUID
+    conversation_id: UUID
+    hidden: int
+    watermark: int
+    active_at: datetime
+
+    @property
+    def e(self) -> int:
+        return max(self.watermark, self.hidden)
+
+    def visible(self) -> QuerySet[Message]:
+        """Return what the viewer may see of it."""
+        conversation = Conversation(conversation_id=self.conversation_id, purged_seq=self.hidden)
+        return visible(
+            Participant(user_id=self.viewer_id, conversation=conversation, visible_after=0)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +99,17 @@ class Wanted:
         at, message_id = self.position.key
         return from_micros(int(at)), UUID(str(message_id))
 
-    def is_past(self, edge: Edge) -> bool:
-        """Whether a message lies past the position, in the direction of the walk."""
-        if self.edge is None:
-            return True
-        at = instant_value(edge[0]), uuid_value(edge[1])
-        return at > self.edge if self.backward else at < self.edge
+    def past(self, edges: Sequence[Edge]) -> Sequence[Edge]:
+        """Those that lie past the position, in the direction of the walk."""
+        limit = self.edge
+        if limit is None:
+            return edges
+        read = [(instant_value(at), uuid_value(message_id)) for at, message_id in edges]
+        return [
+            edge
+            for edge, its in zip(edges, read, strict=True)
+            if (its > limit if self.backward else its < limit)
+        ]
 
     def since(self, found: QuerySet[Message]) -> QuerySet[Message]:
         """Those at or past the position's instant; no two of a conversation share an instant."""
@@ -190,7 +215,7 @@ def _merge(
     wanted: Wanted,
     n: int,
     listed: Listings | None = None,
-    latest: list[Participant] | None = None,
+    latest: list[Where] | None = None,
 ) -> list[Edge]:
     """Return the ``n`` edges nearest past the position, in the direction of the walk.
 
@@ -201,19 +226,21 @@ def _merge(
         if len(best) == n and not wanted.backward and _is_older(some[0], best[-1]):
             break
         parts = _unread_edges if wanted.unread_only else _edges
-        past = (edge for edge in parts(some, wanted, n) if wanted.is_past(edge))
-        best = sorted([*best, *past], reverse=not wanted.backward)[:n]
+        best = sorted([*best, *wanted.past(parts(some, wanted, n))], reverse=not wanted.backward)[
+            :n
+        ]
     return best
 
 
-def _is_older(mine: Participant, edge: Edge) -> bool:
-    return mine.conversation.active_at < instant_value(edge[0])
+def _is_older(mine: Where, edge: Edge) -> bool:
+    return mine.active_at < instant_value(edge[0])
 
 
-def _latest(wanted: Wanted) -> list[Participant]:
+def _latest(wanted: Wanted) -> list[Where]:
     """Return the first chunk of the viewer's conversations, latest activity first."""
     written = _latest_written(unread_only=wanted.unread_only)
-    return [_needed(row) for row in written.rows({NOBODY: wanted.viewer_id})]
+    rows = written.rows({NOBODY: wanted.viewer_id})
+    return [_where(wanted.viewer_id, row) for row in rows]
 
 
 @cache
@@ -228,18 +255,14 @@ def _ordered(found: QuerySet[Participant]) -> QuerySet[Participant]:
     return found.order_by(conversations.ACTIVE_AT.desc(), "-conversation_id")
 
 
-def _needed(row: Sequence[Any]) -> Participant:
-    user_id, conversation_id, visible_after, watermark, active_at, purged_seq = row
-    conversation = Conversation(
-        conversation_id=uuid_value(conversation_id),
-        active_at=instant_value(active_at),
-        purged_seq=purged_seq,
-    )
-    return Participant(
-        user_id=uuid_value(user_id),
-        conversation=conversation,
-        visible_after=visible_after,
-        watermark=watermark,
+def _where(viewer_id: UUID, row: Sequence[Any]) -> Where:
+    conversation_id, visible_after, purged_seq, watermark, active_at = row
+    return Where(
+        viewer_id,
+        uuid_value(conversation_id),
+        max(visible_after, purged_seq),
+        watermark,
+        instant_value(active_at),
     )
 
 
@@ -247,8 +270,8 @@ def _by_activity(
     found: QuerySet[Participant],
     wanted: Wanted,
     listed: Listings | None,
-    latest: list[Participant] | None,
-) -> Iterator[list[Participant]]:
+    latest: list[Where] | None,
+) -> Iterator[list[Where]]:
     """Walk conversations, latest activity first, the first few on their own: they fill most pages.
 
     Going back in the list, only those active since the position.
@@ -260,20 +283,21 @@ def _by_activity(
     last, step, chunk = None, FIRST, latest
     while True:
         if chunk is None:
-            chunk = _chunk(ordered, last, listed, shelves)
+            chunk = _chunk(wanted.viewer_id, ordered, last, listed, shelves)
         yield from filter(None, (chunk[:step], chunk[step:]))
         if len(chunk) < CHUNK:
             return
-        last, step = (chunk[-1].conversation.active_at, chunk[-1].conversation_id), CHUNK
+        last, step = (chunk[-1].active_at, chunk[-1].conversation_id), CHUNK
         chunk = None
 
 
 def _chunk(
+    viewer_id: UUID,
     ordered: QuerySet[Participant],
     last: tuple[datetime, UUID] | None,
     listed: Listings | None,
     shelves: Shelves,
-) -> list[Participant]:
+) -> list[Where]:
     """Return the next conversations after the last, of those listed where there are lists."""
     if last is not None:
         ordered = ordered.filter(
@@ -282,10 +306,10 @@ def _chunk(
         )
     if listed is not None:
         ordered = ordered.filter(conversation_id__in=listed.by_time(shelves, last, CHUNK))
-    return [_needed(row) for row in ordered.values_list(*NEEDED)[:CHUNK]]
+    return [_where(viewer_id, row) for row in ordered.values_list(*NEEDED)[:CHUNK]]
 
 
-def _edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[Edge]:
+def _edges(some: Sequence[Where], wanted: Wanted, n: int) -> list[Edge]:
     """Return each conversation's ``n`` edges nearest to the position.
 
     Their queries differ in a few parameters; to write the one is most of what a page costs.
@@ -294,7 +318,7 @@ def _edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[Edge]:
     part = _part(wanted.box, n, backward=wanted.backward, since=edge is not None)
     asked = {NOBODY: wanted.viewer_id, ONCE: edge and edge[0]}
     return part.rows_of_each(
-        asked, [{NOWHERE: m.conversation_id, NEVER: first_hidden(m)} for m in some]
+        asked, [{NOWHERE: its.conversation_id, NEVER: its.hidden} for its in some]
     )
 
 
@@ -303,24 +327,20 @@ def _part(box: str, n: int, *, backward: bool, since: bool) -> Written:
     """Return the query of one conversation's edges, with what stands for its parameters."""
     at = Position((micros(ONCE), str(NOWHERE)), backward=backward) if since else None
     wanted = Wanted(NOBODY, box, unread_only=False, starred_only=False, position=at)
-    nobody = Participant(
-        user_id=NOBODY,
-        conversation=Conversation(conversation_id=NOWHERE, purged_seq=NEVER),
-        visible_after=NEVER,
-    )
+    nowhere = Where(NOBODY, NOWHERE, NEVER, NEVER, ONCE)
     # In one conversation seq and sent_at rise together; each order has its index.
     sign = "" if backward else "-"
     order = (f"{sign}conversation_id", f"{sign}{'sent_at' if since else 'seq'}")
-    found = wanted.boxed(wanted.since(visible(nobody))).order_by(*order)
+    found = wanted.boxed(wanted.since(nowhere.visible())).order_by(*order)
     return Written.of(found.values_list("sent_at", "message_id")[: n + 1])
 
 
-def _unread_edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[Edge]:
+def _unread_edges(some: Sequence[Where], wanted: Wanted, n: int) -> list[Edge]:
     """As ``_edges``; what is unread lies past E, or is kept: nothing looks at what was read."""
     kept = _kept(some)
     order = ("conversation_id", "seq") if wanted.backward else ("-conversation_id", "-seq")
     found = [_newer(mine) for mine in some]
-    found += [visible(mine).filter(seq__in=seqs) for mine, seqs in kept]
+    found += [mine.visible().filter(seq__in=seqs) for mine, seqs in kept]
     parts = [
         wanted.boxed(wanted.since(unread))
         .filter(retracted_at=None)
@@ -332,25 +352,25 @@ def _unread_edges(some: Sequence[Participant], wanted: Wanted, n: int) -> list[E
     return list(set(union_all(parts)))
 
 
-def _newer(mine: Participant) -> QuerySet[Message]:
+def _newer(mine: Where) -> QuerySet[Message]:
     """What lies past E, and is neither read out of order nor removed."""
     passed = Mark.objects.filter(
-        user_id=mine.user_id,
+        user_id=mine.viewer_id,
         conversation_id=mine.conversation_id,
         seq=OuterRef("seq"),
         flags__in=sorted({*flagged(Flag.READ), *flagged(Flag.REMOVED)}),
     )
     found = Message.objects.filter(
-        **exactly("conversation_id", mine.conversation_id), seq__gt=counting_start(mine)
+        **exactly("conversation_id", mine.conversation_id), seq__gt=mine.e
     )
     return found.exclude(Exists(passed))
 
 
-def _kept(some: Sequence[Participant]) -> list[tuple[Participant, list[int]]]:
+def _kept(some: Sequence[Where]) -> list[tuple[Where, list[int]]]:
     """Return the ``seq`` of what is kept unread in each of these, where there is any."""
     by_id: dict[UUID, list[int]] = {mine.conversation_id: [] for mine in some}
     found = Mark.objects.filter(
-        user_id=some[0].user_id, conversation_id__in=by_id, flags__in=flagged(Flag.KEPT)
+        user_id=some[0].viewer_id, conversation_id__in=by_id, flags__in=flagged(Flag.KEPT)
     )
     for conversation_id, seq in found.values_list("conversation_id", "seq"):
         by_id[conversation_id].append(seq)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.status import HTTP_201_CREATED, HTTP_204_NO_CONTENT
 
-from parley.dialects import handles, letters
+from parley.dialects import letters
 from parley.dialects.bearer_mail import wire
 from parley.dialects.doors import Door, Nowhere, refuse_cross_site
 from parley.http.throttling import SendThrottle
@@ -38,13 +37,10 @@ class WriteView(BearerDoor):
 
     def post(self, request: Request) -> Response:
         """Write to one person."""
-        new = wire.parse_letter(self.sent, handles.user_of)
-        try:
-            letter = letters.write_letter(
-                self.viewer, receiver_id=new.receiver_id, subject=new.subject, body=new.content
-            )
-        except letters.UnknownReceiver:  # deactivated: to others they are not there
-            raise ValidationError(wire.no_receiver(self.sent)) from None
+        new = wire.parse_letter(self.sent, letters.find_receiver)
+        letter = letters.write_letter(
+            self.viewer, receiver_id=new.receiver_id, subject=new.subject, body=new.content
+        )
         return Response(wire.render_letter(letter), status=HTTP_201_CREATED)
 
 

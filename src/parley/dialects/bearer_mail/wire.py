@@ -117,11 +117,6 @@ def parse_letter(raw: Mapping[str, Any], find: Callable[[int], UUID | None]) -> 
     return NewLetter(found["receiver"], found["subject"], found["content"])
 
 
-def no_receiver(raw: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return what is said of a receiver who is there no more."""
-    return {"receiver": [DOES_NOT_EXIST.format(number=_number(raw.get("receiver")))]}
-
-
 def render_letter(letter: Letter) -> Json:
     """Return a message object."""
     return {

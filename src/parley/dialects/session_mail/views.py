@@ -18,7 +18,7 @@ from parley.accounts.operations import sign_up
 from parley.conversations.operations import find_direct
 from parley.dialects import handles, letters
 from parley.dialects.doors import Door, Nowhere, SpacedJSONRenderer, refuse_cross_site
-from parley.dialects.letters import MOST_LISTED, LetterNotFound, UnknownReceiver
+from parley.dialects.letters import MOST_LISTED, LetterNotFound
 from parley.dialects.session_mail import wire
 from parley.dialects.sessions import sign_in, sign_out
 from parley.http.authentication import SessionAuthentication
@@ -26,7 +26,6 @@ from parley.http.parsers import read_json
 from parley.http.requests import plain
 from parley.http.throttling import SendThrottle, SignUpThrottle
 from parley.kernel import ids
-from parley.kernel.database import uuid_value
 from parley.kernel.paging import Page, Position
 from parley.kernel.text import Blank
 from parley.messaging import queries
@@ -149,15 +148,13 @@ class Write(SessionDoor):
         body = self.body()
         wire.require(body, "receiver_id", "body", "subject")
         words, subject = wire.texts(body, "body", "subject")
-        receiver = handles.user_of(wire.number(body["receiver_id"]) or 0)
+        receiver = letters.find_receiver(wire.number(body["receiver_id"]) or 0)
+        if receiver is None:
+            raise wire.NoReceiver(body["receiver_id"])
         try:
-            if receiver is None:
-                raise UnknownReceiver
             written = letters.write_letter(
                 self.viewer, receiver_id=receiver, subject=subject, body=words
             )
-        except UnknownReceiver:
-            raise wire.NoReceiver(body["receiver_id"]) from None
         except Blank:
             raise wire.FieldsMissing(["body"]) from None
         return Response(wire.written(written))
@@ -173,9 +170,8 @@ class Received(SessionDoor):
         page = received(
             self.viewer, unread_only=self.unread_only, position=self.position(scope=scope)
         )
-        found = [uuid_value(message_id) for _, message_id in page.items[::-1]]
-        numbers = handles.numbers_of_messages(found)
-        shown = wire.numbers(numbers[message_id] for message_id in found)
+        numbers = handles.numbers_in_order([message_id for _, message_id in page.items[::-1]])
+        shown = wire.numbers(numbers)
         return Response(shown, headers=self.link(page.next, scope=scope))
 
 

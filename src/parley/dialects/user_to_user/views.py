@@ -20,7 +20,7 @@ from parley.conversations.operations import ConversationNotFound, find_direct
 from parley.conversations.queries import get_participation
 from parley.dialects import handles, letters
 from parley.dialects.doors import Door, Nowhere, refuse_cross_site
-from parley.dialects.letters import Letter, UnknownReceiver
+from parley.dialects.letters import Letter
 from parley.dialects.sessions import sign_in, sign_out
 from parley.dialects.user_to_user import wire
 from parley.dialects.user_to_user.pages import COUNTED, Pages
@@ -126,7 +126,7 @@ class MessagesView(UserDoor):
             letter = letters.write_letter(
                 self.viewer, receiver_id=receiver_id, subject="", body=content
             )
-        except (UnknownPerson, UnknownReceiver):
+        except UnknownPerson:
             return Response(wire.NO_RECIPIENT, status=400)
         return Response(_rendered(self.viewer, [letter])[0], status=201)
 

@@ -18,7 +18,7 @@ from django.db import (
 from parley.conversations import fence
 from parley.conversations import operations as conversations
 from parley.conversations.events import Event, Type, tell
-from parley.kernel.database import ATTEMPTS, in_transaction
+from parley.kernel.database import ATTEMPTS, in_one_statement, in_transaction
 from parley.kernel.errors import Invalid, Refusal, Unavailable
 from parley.kernel.hooks import Hook
 from parley.messaging.drafts import Draft
@@ -180,11 +180,25 @@ def _wait_and_write(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
         return [busy] * len(drafts)
 
 
-@in_transaction
 def _call(drafts: Sequence[Draft], *, waiting: bool) -> one_trip.Outcome:
+    joined = messages_sent.in_sql()  # what takes part can often say it in the same statement
+    if joined is None:
+        return _call_and_tell(drafts, waiting=waiting)
+    return _ask(one_trip.together(joined), drafts, waiting=waiting)
+
+
+@in_one_statement
+def _ask(
+    statement: str, drafts: Sequence[Draft], *, waiting: bool, want_new: bool = False
+) -> one_trip.Outcome:
     with connection.cursor() as cursor:
-        cursor.execute(one_trip.CALL, one_trip.parameters(drafts, waiting=waiting))
-        found = one_trip.read(drafts, cursor.fetchall(), want_new=messages_sent.is_joined)
+        cursor.execute(statement, one_trip.parameters(drafts, waiting=waiting))
+        return one_trip.read(drafts, cursor.fetchall(), want_new=want_new)
+
+
+@in_transaction
+def _call_and_tell(drafts: Sequence[Draft], *, waiting: bool) -> one_trip.Outcome:
+    found = _ask(one_trip.CALL, drafts, waiting=waiting, want_new=True)
     if found.new:
         messages_sent(found.new)
     return found
