@@ -46,10 +46,20 @@ def write_in_user_to_user(client, receiver, body: str = "Soup?"):
 
 
 SESSION = SimpleNamespace(
-    write=write_in_session_mail, wrote=200, said="error", list=RECEIVED, unknown=404
+    write=write_in_session_mail,
+    wrote=200,
+    said="error",
+    list=RECEIVED,
+    asks="list_edges",
+    unknown=404,
 )
 USER = SimpleNamespace(
-    write=write_in_user_to_user, wrote=201, said="detail", list="/messages/", unknown=400
+    write=write_in_user_to_user,
+    wrote=201,
+    said="detail",
+    list="/messages/",
+    asks="list_messages",
+    unknown=400,
 )
 
 
@@ -140,7 +150,7 @@ class TestFaults:
         def break_down(*args, **kwargs):
             raise RuntimeError("the cellar is flooded")
 
-        monkeypatch.setattr(queries, "list_messages", break_down)
+        monkeypatch.setattr(queries, door.asks, break_down)
         client = api(ada)
         client.raise_request_exception = False
 
@@ -154,7 +164,7 @@ class TestFaults:
         def be_away(*args, **kwargs):
             raise OperationalError("server closed the connection unexpectedly")
 
-        monkeypatch.setattr(queries, "list_messages", be_away)
+        monkeypatch.setattr(queries, door.asks, be_away)
 
         answer = api(ada).get(door.list)
 

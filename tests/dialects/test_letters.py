@@ -185,7 +185,7 @@ class TestWriteLetter:
         assert letters.find_receiver(number) is letters.find_receiver_named("ben") is None
 
     @pytest.mark.parametrize("number", [-1, 0, 999, 2**63, 10**30])
-    def test_finds_nobody_by_a_number_that_is_nobodys(self, number):
+    def test_finds_nobody_by_a_number_that_is_nobodys(self, ada, number):
         assert letters.find_receiver(number) is None
 
 
