@@ -160,7 +160,7 @@ def _marked(
 ) -> Iterator[Frame]:
     """Tell of each message whose marks changed: how it looks now, or that it is gone."""
     kept = [mark.message_id for _, mark in changed if not mark.flags & Flag.REMOVED]
-    seen = see_by_id(user_id, kept)
+    seen = {message.message_id: message for message in see_by_id(user_id, kept)}
     senders = accounts.people(
         viewer=User(user_id=user_id), user_ids={message.sender_id for message in seen.values()}
     )
