@@ -27,7 +27,6 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "django.contrib.staticfiles",
     "rest_framework",
     "knox",
     "drf_spectacular",
@@ -40,6 +39,7 @@ INSTALLED_APPS = [
     "parley.dialects",
     "parley.web",
     "parley.ops",
+    "django.contrib.staticfiles",  # last: "runserver" is to be that of parley.ops
 ]
 
 AUTH_USER_MODEL = "accounts.User"

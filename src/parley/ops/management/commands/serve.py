@@ -52,13 +52,13 @@ Parley answers at {url}/
 class PoliteServer(Server):
     """A server that tells when it answers, and whose end by a signal is a success."""
 
-    def __init__(self, config: Config, welcome: str) -> None:
+    def __init__(self, config: Config, welcome: str = "") -> None:
         super().__init__(config)
         self.welcome = welcome
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self.started:
+        if self.started and self.welcome:
             print(self.welcome, flush=True)  # noqa: T201 - for the person who started it
 
     @contextmanager
