@@ -64,19 +64,24 @@ async def make_group(address: str, owner: Person, others: Sequence[Person]) -> s
 
 
 async def read_back(address: str, viewer: Person, conversation: str) -> list[Stored]:
-    """Return all that is stored of a conversation, as the API shows it."""
-    found: list[Stored] = []
+    """Return all that is stored of a conversation."""
+    return [
+        Stored(m["message_id"], m["seq"], m["sender"]["user_id"], m["message_body"])
+        for m in await messages_of(address, viewer, conversation)
+    ]
+
+
+async def messages_of(address: str, viewer: Person, conversation: str) -> list[dict[str, Any]]:
+    """Return every message of a conversation, as the API shows it."""
+    found: list[dict[str, Any]] = []
     path = f"/api/conversations/{conversation}/messages/"
     async with viewer.client(address, timeout=60) as client:
         while True:
-            after = found[-1].seq if found else 0
+            after = found[-1]["seq"] if found else 0
             answer = await client.get(path, params={"after": after, "limit": 200})
             answer.raise_for_status()
             page = answer.json()["results"]
-            found += [
-                Stored(m["message_id"], m["seq"], m["sender"]["user_id"], m["message_body"])
-                for m in page
-            ]
+            found += page
             if len(page) < 200:
                 return found
 

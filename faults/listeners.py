@@ -12,10 +12,14 @@ from typing import Any
 import httpx
 import websockets
 
-from faults.clients import Person
+from faults.clients import Person, messages_of
 
 AGAIN_S = 0.1
 MESSAGES = {"message.created", "message.changed"}
+
+
+class Refused(ConnectionError):
+    """What was missed is not given for now: the device comes back for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,11 @@ class Device:
     async def listen(self) -> None:
         raise NotImplementedError
 
+    async def take_all(self, conversation: str) -> None:
+        """Take a conversation as new: the page, or event, that says so has only its newest."""
+        for message in await messages_of(self.address(), self.person, conversation):
+            self.take(message, is_ordered=False)
+
     async def cut(self) -> None:
         """End the connection that there is, in the middle of whatever comes."""
         if self._listening is not None:
@@ -111,26 +120,35 @@ class SocketDevice(Device):
             try:
                 hello = json.loads(await socket.recv())
                 if self.cursor is not None:
-                    await socket.send(json.dumps({"type": "resume", "cursor": self.cursor}))
+                    await self._resume(socket)
                 else:
                     self.cursor = hello["cursor"]
                 self.opened.set()
                 async for text in socket:
-                    self._hear(json.loads(text))
+                    await self._hear(socket, json.loads(text))
             except websockets.ConnectionClosed as closed:
                 self.codes.append(closed.rcvd.code if closed.rcvd else None)
 
-    def _hear(self, frame: dict[str, Any]) -> None:
+    async def _resume(self, socket: websockets.ClientConnection) -> None:
+        await socket.send(json.dumps({"type": "resume", "cursor": self.cursor}))
+
+    async def _hear(self, socket: websockets.ClientConnection, frame: dict[str, Any]) -> None:
         if frame["type"] == "sync":
             for where in frame["conversations"]:
                 for message in where["messages"]:
                     self.take(message, is_ordered=False)
+                if where.get("reset"):
+                    await self.take_all(where["conversation_id"])
             self.cursor = frame["cursor"]
         elif frame["type"] == "cursor":
             self.cursor = frame["cursor"]
         elif frame["type"] in MESSAGES:
             self.take(frame["message"])
-        self.resyncs += frame["type"] == "resync"
+        elif frame["type"] == "resync":
+            self.resyncs += 1
+            await self._resume(socket)
+        elif frame["type"] == "error":
+            raise Refused(frame["errors"])
 
     async def cut(self) -> None:
         if self._socket is not None:
@@ -150,7 +168,11 @@ class StreamDevice(Device):
                 self.opened.set()
                 if type_ in MESSAGES:
                     self.take(data["message"], is_ordered=id_ is not None)
-                self.resyncs += type_ == "resync"
+                elif type_ == "conversation.created":
+                    await self.take_all(data["conversation"]["conversation_id"])
+                elif type_ == "resync":
+                    self.resyncs += 1
+                    raise Refused("the rest is to be had by the cursor")
                 self.cursor = id_ or self.cursor
 
 
@@ -178,7 +200,9 @@ async def listening(*devices: Device) -> AsyncIterator[None]:
     finally:
         for run in runs:
             run.cancel()
-        await asyncio.gather(*runs, return_exceptions=True)
+        ends = await asyncio.gather(*runs, return_exceptions=True)
+    if failed := [end for end in ends if isinstance(end, Exception)]:
+        raise RuntimeError("a device stopped listening") from failed[0]
 
 
 async def until_all_have(

@@ -1,14 +1,17 @@
 """Who is cut between the pages of what was missed, and comes back, misses nothing."""
 
 import asyncio
+import time
 from datetime import timedelta
 
 import pytest
+from django.core.asgi import get_asgi_application
 
 from parley.conversations import fence
 from parley.messaging.sync import sync
-from tests.realtime.conftest import events, heard, live, put
-from tests.talk import group, say
+from parley.realtime.service import Live
+from tests.realtime.conftest import events, heard, live, put, serving
+from tests.talk import direct, group, say
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
 
@@ -63,3 +66,61 @@ class TestCutBetweenPages:
                         return
 
         asyncio.run(scene())
+
+
+class Watched:
+    """The application, of which is noted how often it is synced, and when a stream's client is
+    seen to be gone; until then the second page waits.
+    """
+
+    def __init__(self):
+        self.pages, self.gone, self.ended = 0, asyncio.Event(), asyncio.Event()
+        self.api = get_asgi_application()
+        self.live = Live(self.sync)
+
+    async def sync(self, scope, receive, send):
+        self.pages += scope["path"] == "/api/sync/"
+        if self.pages == 2:
+            await self.gone.wait()
+        await self.api(scope, receive, send)
+
+    async def __call__(self, scope, receive, send):
+        async def receiving():
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.gone.set()
+            return message
+
+        if scope["type"] != "http":
+            await self.live(scope, receive, send)
+            return
+        await self.live(scope, receiving, send)
+        self.ended.set()
+
+
+def test_nobody_reads_on_for_a_stream_that_is_gone(transactional_db, bearer, ada, ben):
+    talk = direct(ada, ben)
+    for _ in range(3):
+        fence.tick(unless_within=timedelta(0))
+    held = sync(viewer=ben).cursor
+    for n in range(151):  # four pages
+        say(ada, talk, str(n))
+
+    async def scene():
+        async with (
+            asyncio.timeout(10),
+            events(address, bearer(ben) | {"Last-Event-ID": held}) as (_, found),
+        ):
+            async for _, type_, _ in found:
+                if type_ == "cursor":  # the first page's
+                    return
+
+    application = Watched()
+    with serving(application) as address:
+        asyncio.run(scene())
+        for _ in range(1_000):
+            if application.ended.is_set():
+                break
+            time.sleep(0.01)
+        assert application.ended.is_set()
+    assert application.pages == 2

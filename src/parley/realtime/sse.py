@@ -126,7 +126,7 @@ class Stream:
         ]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         try:
-            await self._catch_up()
+            await self._catch_up(receive)
             self.connection.open(self, beats_s=COMMENT_S)
             if not self._is_ended:
                 self._is_listening = True
@@ -145,16 +145,25 @@ class Stream:
     def _is_ended(self) -> bool:
         return self.connection.close_code is not None
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self, receive: Receive) -> None:
         await self._put(": here\n\n")
         if self._cursor is not None:
-            async for text in self._missed(self._cursor):
-                await self._put(text)
+            watching = asyncio.create_task(self._end_when_gone(receive))
+            try:
+                async for text in self._missed(self._cursor):
+                    await self._put(text)
+            finally:
+                watching.cancel()
             return
         cursor = await self._hub.ask(sync.here, viewer=self._proved[0])
         self.connection.begin(cursor)
         frame = event("cursor", timezone.now(), content={"cursor": cursor})
         await self._put(written(frame, cursor))
+
+    async def _end_when_gone(self, receive: Receive) -> None:
+        # What is sent to a client that is gone does not fail, so the pages would go on to the last.
+        await _until_gone(receive)
+        self.connection.close(Close.FAILED)
 
     async def _put(self, text: str) -> None:
         await self._send({"type": "http.response.body", "body": text.encode(), "more_body": True})
@@ -190,7 +199,7 @@ class Stream:
         """Everything since a cursor, as events; each page ends with the cursor to go on from."""
         # What changed between the first pages of a pass and this connection is for another pass.
         again, more = is_under_way(cursor, self._proved[0].user_id), True
-        while more:
+        while more and not self._is_ended:
             status, news = await inner.call(
                 self._application,
                 self._scope,
@@ -209,8 +218,9 @@ class Stream:
             again = again and news["more"]
             frame = event("cursor", timezone.now(), content={"cursor": cursor})
             yield written(frame, cursor)
-        self.connection.is_resuming = False
-        self._hub.resumed(self.connection)
+        if not more:
+            self.connection.is_resuming = False
+            self._hub.resumed(self.connection)
 
 
 def _as_events(news: Mapping[str, Any]) -> list[Frame]:
