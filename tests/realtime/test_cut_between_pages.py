@@ -103,7 +103,7 @@ def test_nobody_reads_on_for_a_stream_that_is_gone(transactional_db, bearer, ada
     for _ in range(3):
         fence.tick(unless_within=timedelta(0))
     held = sync(viewer=ben).cursor
-    for n in range(151):  # four pages
+    for n in range(201):  # three pages
         say(ada, talk, str(n))
 
     async def scene():

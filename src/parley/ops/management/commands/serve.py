@@ -21,6 +21,7 @@ from uvicorn import Config, Server
 from uvicorn.supervisors import Multiprocess
 
 from parley.conversations import epochs, fence
+from parley.ops import durability
 
 try:
     import resource
@@ -105,7 +106,8 @@ def raise_limits() -> None:
 
 
 def prepare_database(*, verbosity: int) -> None:
-    """Bring the tables up to date, test the locks that we rely on, and begin an epoch.
+    """Bring the tables up to date, test the locks that we rely on, begin an epoch, and say how
+    durable commits are.
 
     :raises CommandError: it cannot be reached or written, or does not keep them.
     """
@@ -116,6 +118,7 @@ def prepare_database(*, verbosity: int) -> None:
             call_command("migrate", interactive=False, verbosity=verbosity)
         fence.self_test()
         epochs.begin()
+        durability.report()
     except (DatabaseError, InterfaceError) as error:
         reason = str(error).partition("\n")[0]
         raise CommandError(f"The database ({described()}) cannot be used: {reason}") from None

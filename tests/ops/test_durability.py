@@ -1,0 +1,47 @@
+import pytest
+from django.db import connection
+from structlog.testing import capture_logs
+
+from parley.ops import durability
+
+pytestmark = [pytest.mark.databases, pytest.mark.django_db]
+
+SAFE, UNSAFE = {
+    "postgresql": ({"synchronous_commit": "on"}, {"synchronous_commit": "off"}),
+    "mysql": ({"innodb_flush_log_at_trx_commit": "1"}, {}),  # of the whole server: not ours to set
+    "sqlite": ({"synchronous": "full"}, {"synchronous": "off"}),
+}[connection.vendor]
+
+
+@pytest.fixture
+def setting(transactional_db):
+    def put(settings):
+        with connection.cursor() as cursor:
+            for name, value in settings.items():
+                if connection.vendor == "postgresql":
+                    cursor.execute(f"SET {name} = {value}")
+                elif connection.vendor == "sqlite":
+                    cursor.execute(f"PRAGMA {name} = {value}")
+
+    yield put
+    connection.close()  # what was set goes with it
+
+
+def report():
+    with capture_logs() as logs:
+        durability.report()
+    said = {entry["log_level"]: entry for entry in logs}
+    return said["info"], said.get("warning", {})
+
+
+def test_says_how_durable_commits_are(setting):
+    setting(SAFE)
+    said, warned = report()
+    assert said.items() >= SAFE.items()
+    assert not warned.keys() & SAFE.keys()
+
+
+def test_warns_where_a_power_cut_can_cost_messages(setting):
+    setting(UNSAFE)
+    _, warned = report()
+    assert warned.items() >= UNSAFE.items()
