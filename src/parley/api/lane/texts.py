@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from inspect import signature
 from json.encoder import encode_basestring as quoted
 from typing import Any
 
@@ -51,7 +52,7 @@ def template(shape: wire.Json, *samples: str) -> str:
 
 def _sample(of: Any, **values: Any) -> Any:
     """Return one of these values, each of its fields "~" and its name unless given."""
-    return of(**{name: f"~{name}" for name in of.__dataclass_fields__} | values)
+    return of(**{name: f"~{name}" for name in signature(of).parameters} | values)
 
 
 AT = [datetime(2001, 2, day, tzinfo=UTC) + timedelta(microseconds=7) for day in range(1, 6)]
