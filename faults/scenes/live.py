@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import time
+from collections.abc import Awaitable, Callable
 
 from faults.clients import Person, Sender
 from faults.history import History
@@ -14,6 +16,8 @@ from faults.stage import Load, Stage
 
 PATIENCE_S = 15  # until what does not come is lost
 SHARE_AWAY = 0.5
+EACH_LISTENER_S = 0.3
+DEAFEN = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'"
 EACH_DEVICE_S = 1.0  # between two cuts of one device, on average
 
 
@@ -21,6 +25,36 @@ EACH_DEVICE_S = 1.0  # between two cuts of one device, on average
 async def broker_away(stage: Stage) -> list[Finding]:
     """Redis carries the hints; nobody is told by it, for half of the time."""
     broker = await stage.open_broker()
+
+    async def away() -> None:
+        stage.say("the broker is killed")
+        await asyncio.to_thread(broker.end, signal.SIGKILL)
+        await asyncio.sleep(stage.seconds * SHARE_AWAY)
+        stage.say("the broker is back, and empty")
+        await broker.start()
+
+    return await _hints_lost(stage, away)
+
+
+@fault("F07-notify", "what listens to NOTIFY cut off, again and again", "postgresql")
+async def listening_cut(stage: Stage) -> list[Finding]:
+    """PostgreSQL carries the hints; who listens is cut off as soon as it is back."""
+    cuts = 0
+
+    async def cut() -> None:
+        nonlocal cuts
+        end = time.monotonic() + stage.seconds * SHARE_AWAY
+        while time.monotonic() < end:
+            cuts += len(await asyncio.to_thread(stage.sql, DEAFEN))
+            stage.say(f"{cuts} cuts")
+            await asyncio.sleep(EACH_LISTENER_S)
+
+    findings = await _hints_lost(stage, cut)
+    return [at_least("connections that listened, cut", cuts, 2), *findings]
+
+
+async def _hints_lost(stage: Stage, trouble: Callable[[], Awaitable[None]]) -> list[Finding]:
+    """Send through two processes, and listen at both, before, under and after some trouble."""
     servers = await stage.serve(2)
     addresses = [server.address for server in servers]
     people = await stage.cast(addresses[0])
@@ -37,11 +71,7 @@ async def broker_away(stage: Stage) -> list[Finding]:
     async with listening(*devices):
         async with Load(senders, talks):
             await asyncio.sleep(stage.seconds / 4)
-            stage.say("the broker is killed")
-            await asyncio.to_thread(broker.end, signal.SIGKILL)
-            await asyncio.sleep(stage.seconds * SHARE_AWAY)
-            stage.say("the broker is back, and empty")
-            await broker.start()
+            await trouble()
             back = {attempt.body for attempt in history.acked}
             took = await until_all_have(devices, back, patience=PATIENCE_S, most=30)
             await asyncio.sleep(stage.seconds / 4)
@@ -53,7 +83,7 @@ async def broker_away(stage: Stage) -> list[Finding]:
         *sent(history),
         equal("sends not answered at once", refused, 0),
         safe(violations),
-        at_most("from its return until everyone had everything", took, 5, "s"),
+        at_most("from the end of it until everyone had everything", took, 5, "s"),
         at_most("from the last send until everyone had everything", last, 5, "s"),
         *heard(devices, talks, every),
         equal("connections that ended", sum(device.cuts for device in devices), 0),
