@@ -1,18 +1,22 @@
 """What do live connections cost: memory while idle, and CPU to deliver to?
 
     python bench/connections.py [--sockets 2000] [--kind websocket|events] [--messages 100]
-                                [--minutes 0]
+                                [--minutes 0 [--keep FILE]]
 
 Serves a database of its own (``DATABASE_URL``; default an SQLite file) by ``manage.py serve``,
 opens connections of 200 people, all in one conversation, and lets one of them write. Prints, from
-``/proc``, the server's memory a connection and its CPU a delivery; with ``--minutes`` it goes on
-writing that long, and prints how memory grew meanwhile.
+``/proc``, the server's memory a connection and its CPU a delivery. With ``--minutes`` it goes on
+writing that long while clients leave and others come, and prints the slope of the memory: of the
+line that lies nearest to its samples (least squares), those of the first fifth left out. ``--keep``
+writes the samples too.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
+import logging
 import os
 import resource
 import subprocess
@@ -22,6 +26,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -30,6 +35,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PEOPLE = 200
 PORTS = 20_000  # connections from one loopback address
 OPENING = 100  # at a time
+LEAVING = 10  # clients after each ten messages, where minutes are asked for
+WARMING = 0.2  # of the minutes
 BEGUN = {"websocket": b'"hello"', "events": b"event: cursor"}
 DELIVERED = b'"message.created"'
 PING, PONG = b"\x89\x00", b"\x8a\x80\0\0\0\0"
@@ -38,7 +45,7 @@ HANDSHAKE = (
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
 
-sys.path[:0] = [str(ROOT / "src")]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 
 class Client(asyncio.Protocol):
@@ -192,14 +199,61 @@ async def measure(
     await deliver(url, tokens[0], conversation, messages=options.messages, sockets=options.sockets)
     deliveries = options.messages // 10 * 10 * options.sockets
     print(f"a delivery: {(cpu(pid) - used) / deliveries * 1e6:.2f} µs CPU ({deliveries} in all)")
-    end, first = time.monotonic() + options.minutes * 60, memory(pid)
-    while time.monotonic() < end:
-        await deliver(url, tokens[0], conversation, messages=10, sockets=options.sockets)
-        await asyncio.sleep(1)
     if options.minutes:
-        print(f"memory: {first / 1024:.1f} MiB, {memory(pid) / 1024:.1f} MiB at the end")
+        await soak(options, pid, port, made, clients)
     for client in clients:
         client.transport.close()
+
+
+async def soak(
+    options: argparse.Namespace,
+    pid: int,
+    port: int,
+    made: tuple[list[str], str],
+    clients: list[Client],
+) -> None:
+    """Write, and let clients leave and others come, for so many minutes; print how memory grew."""
+    tokens, conversation = made
+    begun, samples, rounds = time.monotonic(), [(0.0, memory(pid))], 0
+    while (minutes := (time.monotonic() - begun) / 60) < options.minutes:
+        await deliver(
+            f"http://127.0.0.1:{port}", tokens[0], conversation, messages=10, sockets=len(clients)
+        )
+        await asyncio.sleep(1)
+        leaving, clients[:] = clients[:LEAVING], clients[LEAVING:]
+        for client in leaving:
+            client.transport.close()
+        clients += await open_all(port, options.kind, tokens, len(leaving))
+        rounds += 1
+        samples.append((minutes, memory(pid)))
+    warm = [each for each in samples if each[0] >= options.minutes * WARMING]
+    print(f"memory, MiB: {', '.join(f'{size / 1024:.1f}' for size in _tenth(samples))}")
+    print(
+        f"slope: {slope(warm):+.1f} KiB a minute ({len(warm)} samples in {options.minutes:g} min; "
+        f"{rounds * 10 * len(clients)} deliveries, {rounds * LEAVING} reconnects)"
+    )
+    if options.keep:
+        found = {"slope, KiB a minute": slope(warm), "samples, minute and KiB": samples}
+        text = json.dumps(described() | vars(options) | found, default=str)
+        options.keep.write_text(text + "\n")
+
+
+def described() -> dict[str, Any]:
+    """Return what has run this, and how it was called."""
+    from bench.speed.tables import machine
+
+    return machine() | {"command": " ".join(["python", *sys.argv])}
+
+
+def _tenth(samples: list[tuple[float, float]]) -> list[float]:
+    return [size for _, size in samples[:: max(1, len(samples) // 10)]]
+
+
+def slope(samples: list[tuple[float, float]]) -> float:
+    """Return by how much the second grows with the first, by least squares."""
+    of_x, of_y = (sum(each) / len(samples) for each in zip(*samples, strict=True))
+    across = sum((x - of_x) * (y - of_y) for x, y in samples)
+    return across / sum((x - of_x) ** 2 for x, _ in samples)
 
 
 def main() -> None:
@@ -208,7 +262,9 @@ def main() -> None:
     parser.add_argument("--kind", choices=sorted(BEGUN), default="websocket")
     parser.add_argument("--messages", type=int, default=100)
     parser.add_argument("--minutes", type=float, default=0)
+    parser.add_argument("--keep", type=Path, help="a file for the samples, in JSON")
     options = parser.parse_args()
+    logging.disable(logging.INFO)  # of the client
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
