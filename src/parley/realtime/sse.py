@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import math
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -200,7 +201,7 @@ class Stream:
         # What changed between the first pages of a pass and this connection is for another pass.
         again, more = is_under_way(cursor, self._proved[0].user_id), True
         while more and not self._is_ended:
-            status, news = await inner.call(
+            status, answer = await inner.call(
                 self._application,
                 self._scope,
                 self._proved,
@@ -211,6 +212,7 @@ class Stream:
             if status != 200:  # noqa: PLR2004 - what else it says, a sync will say too
                 self.connection.close(Close.FAILED)  # it comes back with the last page's cursor
                 return
+            news = json.loads(answer)
             for frame in _as_events(news):
                 yield written(frame, None)
             self.connection.note(news)

@@ -17,7 +17,7 @@ from django.db import DatabaseError, InterfaceError, connection
 
 from parley.api.lane import asking, reading, sending
 from parley.api.lane.answers import Answer, refused, send_answer
-from parley.api.lane.credentials import Credentials
+from parley.api.lane.credentials import Credentials, Proved
 from parley.api.lane.requests import Arrived, NotMine, arrived, read_body
 from parley.http.guard import Application, Message, Receive, Scope, Send
 from parley.http.throttling import wait_for
@@ -86,12 +86,39 @@ class Lane:
         except NotMine:
             await self._application(scope, _again(raw, receive), send)
 
+    async def answer(self, scope: Scope, raw: bytes) -> Answer | None:
+        """Return the answer to a request that was read already; None: nothing was done, ask Django.
+
+        A live connection asks thus, without a request around it.
+        """
+        route, conversation_id = _route(self._routes, scope["method"], scope["path"])
+        if route is None or not self._is_open:
+            return None
+        try:
+            request = arrived(scope)
+            request.raw = raw
+            answer, _ = await self._work(request, route, conversation_id)
+        except NotMine:
+            return None
+        return answer
+
     async def _answer(
         self, request: Arrived, route: Route, conversation_id: UUID | None, send: Send
     ) -> None:
         """Answer a request.
 
         :raises NotMine: it is for Django after all; nothing was done, and nothing was sent.
+        """
+        answer, proved = await self._work(request, route, conversation_id)
+        by_session = proved.by_session
+        await send_answer(send, request, answer, allow=route.allow, by_session=by_session)
+
+    async def _work(
+        self, request: Arrived, route: Route, conversation_id: UUID | None
+    ) -> tuple[Answer, Proved]:
+        """Return the answer to a request, and who asks.
+
+        :raises NotMine: it is for Django after all; nothing was done.
         """
         where = () if conversation_id is None else (conversation_id,)
         try:
@@ -103,13 +130,11 @@ class Lane:
         if wait_for(route.rate, str(proved.viewer.user_id)) is not None:
             raise NotMine
         try:
-            answer = await work()
+            return await work(), proved
         except NotMine:
             raise
         except Exception as error:  # noqa: BLE001 - what is not foreseen is logged, and answers 500
-            answer = refused(error, request.scope["path"])
-        by_session = proved.by_session
-        await send_answer(send, request, answer, allow=route.allow, by_session=by_session)
+            return refused(error, request.scope["path"]), proved
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let Django answer; what may have changed an account ends what is remembered of all."""
