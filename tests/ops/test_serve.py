@@ -121,6 +121,19 @@ class TestServe:
         assert server.returncode == 0
         assert "ERROR" not in complained  # a stranger is no fault of the server's
 
+    @pytest.mark.parametrize("switch", ["off", "on"])
+    def test_echoes_only_where_that_is_switched_on(self, start, switch):
+        url = address(start("serve", PARLEY_WEBSOCKET_ECHO=switch))
+
+        if switch == "on":
+            with connect(f"ws{url[4:]}/ws/_echo") as line:
+                line.send("hello")
+                assert line.recv(timeout=SECONDS) == "hello"
+        else:
+            with pytest.raises(InvalidStatus) as refused, connect(f"ws{url[4:]}/ws/_echo"):
+                pass
+            assert refused.value.response.status_code == 403
+
     def test_answers_what_is_no_http_in_json(self, start):
         server = start("serve")
         url = urlsplit(address(server))

@@ -13,8 +13,11 @@ from django.conf import settings  # noqa: E402 - Django is set up above
 from parley.api.lane.application import Lane  # noqa: E402
 from parley.http.guard import Application, Guard  # noqa: E402
 from parley.http.lifespan import Orderly  # noqa: E402
+from parley.realtime.echo import Echo  # noqa: E402
 from parley.realtime.service import Live  # noqa: E402
 
 http_application = Lane(cast(Application, django_application), is_open=settings.PARLEY.express)
 live_application = cast(Application, Live(http_application))
+if settings.PARLEY.websocket_echo:
+    live_application = Echo(live_application)
 application = Orderly(Guard(live_application, body_limit=settings.PARLEY.body_limit))

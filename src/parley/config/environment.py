@@ -186,6 +186,11 @@ class Environment(BaseSettings):
         validation_alias="PARLEY_EXPRESS",
         description="Whether the hot calls are answered by the express lane, before Django.",
     )
+    websocket_echo: bool = Field(
+        False,  # noqa: FBT003 - as above
+        validation_alias="PARLEY_WEBSOCKET_ECHO",
+        description="Whether `/ws/_echo` says again what it hears; for test suites alone.",
+    )
     contact_details: Contacts = Field(
         "self",
         validation_alias="PARLEY_CONTACT_DETAILS",

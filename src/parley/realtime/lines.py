@@ -13,11 +13,21 @@ from websockets.exceptions import PayloadTooBig
 from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
 
 LINE = "parley.line"
 LARGEST_FRAME = 64 * 1024  # bytes
 TOO_LARGE = 4413
 END_S = 10.0  # how long a client has to take the last frames
+
+
+class Lenient(ServerProtocol):
+    """websockets' own, but a client may leave in the middle of a message (RFC 6455, 5.4)."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
 
 
 class Line(WebSocketsSansIOProtocol):
@@ -26,6 +36,7 @@ class Line(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self.ping_interval = None  # whoever serves it asks for signs of life
+        self.conn.__class__ = Lenient  # uvicorn makes it, and does not ask of which class
         self.conn.max_message_size = LARGEST_FRAME
         self.heard_at = self.loop.time()
 
