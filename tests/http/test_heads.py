@@ -18,9 +18,13 @@ GET = b"GET /api/ HTTP/1.1\r\nHost: here\r\n\r\n"
 POST = b"POST /api/ HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n"
 CHUNKED = b"POST /api/ HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
 
+PIECE = 2**18
+LARGE = 2**26
+
 
 class Hasty(Connection):
     head_s = 1.0
+    taking_s = 1.0
 
 
 class Echo:
@@ -46,12 +50,25 @@ class Echo:
                 self.gone.set()
                 return
             size, more = size + len(message["body"]), message["more_body"]
+        if scope["path"] == "/large":
+            await self.pour(receive, send)
+            return
         if scope["path"] == "/slow":
             await asyncio.to_thread(self.may_answer.wait, 10)
         body = str(size).encode()
         headers = [(b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+    async def pour(self, receive, send):
+        """Answer with more than any system keeps for a client that does not read."""
+        headers = [(b"content-length", str(LARGE).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for left in range(LARGE, 0, -PIECE):
+            message = {"body": b"x" * PIECE, "more_body": left > PIECE}
+            await send({"type": "http.response.body", **message})
+        await receive()
+        self.gone.set()
 
 
 @contextmanager
@@ -259,3 +276,23 @@ class TestConnection:
             line.send("still here")
 
             assert line.recv(timeout=10) == "still here"
+
+
+class TestAnswer:
+    def test_that_nobody_takes_is_not_kept(self, port, echo):
+        echo.gone.clear()
+        with Client(port) as client:
+            client.send(GET.replace(b"/api/", b"/large"))
+
+            assert echo.gone.wait(20)
+
+    def test_that_is_taken_slowly_but_steadily_comes_to_its_end(self, port):
+        with Client(port) as client:
+            client.send(GET.replace(b"/api/", b"/large"))
+            first = client.file.read(2**20)
+            for _ in range(15):
+                time.sleep(0.2)
+                client.file.read(2**20)
+
+            assert first.startswith(b"HTTP/1.1 200")
+            assert len(client.file.read(LARGE - 2**24)) == LARGE - 2**24

@@ -1,8 +1,9 @@
-"""uvicorn's HTTP connections, with bounds on the head of a request while it still arrives.
+"""uvicorn's HTTP connections, with bounds on how long clients may take to speak and to listen.
 
 The guard judges heads that are whole. Here one that never gets whole is given up: after
 :data:`HEAD_S` seconds it is answered 408, beyond :data:`LARGEST_HEAD` bytes 431 (414 where the
-address is what is long), and what is no HTTP 400; each in JSON, and the connection is closed.
+address is what is long), and what is no HTTP 400; each in JSON, and the connection is closed. Who
+does not take what is answered is cut off.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from parley.http.problems import AddressTooLong, HeadersTooLarge, TooSlow
 
 HEAD_S = 15.0
 LARGEST_HEAD = 24 * 1024  # bytes: the longest address and the largest headers, as they are written
+TAKING_S = 15.0
+LEAST_TAKEN = 16 * 1024  # bytes in that time, while more of them wait than a connection holds
 LINGER_S = 1.0  # a client that is still sending when we close would not see what we answered
 
 
@@ -30,11 +33,13 @@ class Connection(HttpToolsProtocol):
     """
 
     head_s = HEAD_S
+    taking_s = TAKING_S
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self.url, self.headers = b"", []
         self._deadline: asyncio.TimerHandle | None = None
+        self._taking: asyncio.TimerHandle | None = None
         self._at_head = True  # nothing of a body is to come before the next head
         self._head_size = 0  # bytes; without what came in one piece with an earlier request
         self._is_over = False  # nothing more is read as HTTP
@@ -46,6 +51,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_over = True
         self._end_deadline()
+        self._end_taking()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -97,6 +103,35 @@ class Connection(HttpToolsProtocol):
             self._refuse(TooSlow())
         else:
             self.transport.close()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_taking(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._end_taking()
+
+    def _watch_taking(self, waiting: int) -> None:
+        self._taking = self.loop.call_later(self.taking_s, self._judge_taking, waiting)
+
+    def _judge_taking(self, waited: int) -> None:
+        """Cut a client off who has taken next to nothing of what waited."""
+        waiting = self.transport.get_write_buffer_size()
+        if waited - waiting < LEAST_TAKEN:
+            self.transport.abort()
+        else:
+            self._watch_taking(waiting)
+
+    def _end_taking(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        if self.transport.get_write_buffer_size():  # closing waits until it is taken
+            self.loop.call_later(self.taking_s, self.transport.abort)
 
     def _too_large(self) -> APIException:
         return AddressTooLong() if len(self.url) > LONGEST_ADDRESS else HeadersTooLarge()
