@@ -1,5 +1,5 @@
 """The scenes, by what they disturb; importing them makes them known."""
 
-from faults.scenes import broken, database, live, processes, sending
+from faults.scenes import broken, database, durable, live, processes, sending
 
-LOADED = (broken, database, live, processes, sending)
+LOADED = (broken, database, durable, live, processes, sending)
