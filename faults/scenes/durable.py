@@ -1,8 +1,7 @@
-"""What a commit is worth: audited by the system calls, a standby that does not answer, a full disk."""
+"""What a commit is worth."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
 from pathlib import Path
