@@ -516,6 +516,7 @@ def leave(*, viewer: User, conversation_id: UUID) -> None:
 
 def _part(conversation: Conversation, leaving: Sequence[Participant], entered: Entered) -> None:
     """Take locked participants out, in one change; a direct conversation is hidden from them."""
+    is_inherited = False
     for participant in leaving:
         participant.left_at = entered.now
         if conversation.kind == Kind.DIRECT:
@@ -525,12 +526,14 @@ def _part(conversation: Conversation, leaving: Sequence[Participant], entered: E
         participant.member_role = MemberRole.MEMBER
         stamp_own(participant, entered, "left_at", "member_role")
         if was_owner and not _has_owner_beside(conversation, participant.user_id):
-            _promote_longest_standing(conversation)
+            is_inherited |= _promote_longest_standing(conversation)
     if conversation.kind == Kind.GROUP:
         conversation.members_rev += 1
         conversation.member_count -= len(leaving)
         stamp(conversation, entered, "members_rev", "member_count")
     tell(_of(conversation, Type.LEFT, *(participant.user_id for participant in leaving)))
+    if is_inherited:
+        tell(_of(conversation, Type.CHANGED))
 
 
 def _hide(conversation: Conversation, participant: Participant, entered: Entered) -> None:
@@ -542,11 +545,13 @@ def _hide(conversation: Conversation, participant: Participant, entered: Entered
     stamp_own(participant, entered, *fields)
 
 
-def _promote_longest_standing(conversation: Conversation) -> None:
+def _promote_longest_standing(conversation: Conversation) -> bool:
+    """Make whoever is in it longest its owner, and say whether anyone is."""
     heir = conversation.participants.filter(left_at=None).order_by("joined_at", "user_id").first()
     if heir is not None:
         heir.member_role = MemberRole.OWNER
         heir.write("member_role")
+    return heir is not None
 
 
 def see_participant(participant: Participant) -> SeenParticipant:

@@ -164,6 +164,17 @@ def list_changed_messages(
     return found
 
 
+def list_settled_revisions(conversation_ids: Collection[UUID], *, settled: int) -> dict[UUID, int]:
+    """Return of each conversation the revision of the last message of ``settled`` and before."""
+    parts = [
+        Message.objects.filter(conversation_id=conversation_id, gen__lte=settled)
+        .order_by("-revision")
+        .values_list("conversation_id", "revision")[:1]
+        for conversation_id in conversation_ids
+    ]
+    return {uuid_value(where): revision for where, revision in union_all(parts)}
+
+
 def list_marks(
     messages: Mapping[UUID, Collection[Message]], listeners: Mapping[UUID, Collection[UUID]]
 ) -> dict[tuple[UUID, UUID], int]:

@@ -302,7 +302,7 @@ class Hub:
 
     def _remember(self, pulled: Pulled) -> None:
         for user_id, version in pulled.versions.items():
-            self._own.note((user_id, pulled.conversation_id), version)
+            self._own.note_opened((user_id, pulled.conversation_id), version)
         self._heard[pulled.conversation_id] = pulled.heard
         self._heard.move_to_end(pulled.conversation_id)
         if len(self._heard) > MOST_HEARD:

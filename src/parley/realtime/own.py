@@ -68,6 +68,13 @@ class Own:
         if len(self._told) > MOST_TOLD:
             self._told.popitem(last=False)
 
+    def note_opened(self, key: Key, version: int) -> None:
+        """Note what someone has of a conversation that they were just given as new."""
+        self.note(key, version)
+        for connection in self._devices(key[0]):
+            if connection.is_resuming:
+                self._again.setdefault(connection, {}).setdefault(key, version)
+
     def clear(self) -> None:
         self._told.clear()
 
@@ -145,7 +152,7 @@ def _of(user_id: UUID, told: Mapping[UUID, int | None], settled: int) -> PulledO
     if len(changed) > MOST_MARKS or len(here) > MOST_PLACES:
         frames = [event("resync", now, content={})]
     else:
-        frames = [*_marked(user_id, changed, now), *_placed(user_id, here, now)]
+        frames = [*_placed(user_id, here, now), *_marked(user_id, changed, now)]
     frames.append(_total(user_id, now))
     versions = {where: mine.version for where, mine in rows.items()}
     return PulledOwn(user_id, since, versions, frames)

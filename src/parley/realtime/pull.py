@@ -91,6 +91,8 @@ def pull(wants: Sequence[Want], *, online: frozenset[UUID], settled: int) -> lis
     marks = listening.list_marks(messages, listeners)
     named = {m.sender_id for found in messages.values() for m in found}
     named |= {user_id for want in wants for hint in want.hints for user_id in hint.user_ids}
+    new = [want.conversation_id for want in heard_by_someone if want.heard is None]
+    bases = listening.list_settled_revisions(new, settled=settled)
     silent = [conversations[w.conversation_id] for w in wants if _lacks(w, conversations)]
     left = listening.list_leavers(silent, online=online, settled=settled)
     named |= {user_id for gone in left.values() for user_id in gone}
@@ -109,6 +111,7 @@ def pull(wants: Sequence[Want], *, online: frozenset[UUID], settled: int) -> lis
             online,
             settled,
             left.get(want.conversation_id, frozenset()),
+            want.heard.revision if want.heard else bases.get(want.conversation_id, 0),
         )
         changed = messages.get(want.conversation_id, [])
         # What came since the conversation was read is the next pull's.
@@ -127,11 +130,9 @@ def _since(want: Want) -> int | None:
 def _lacks(want: Want, conversations: Mapping[UUID, Conversation]) -> bool:
     """Whether members may have gone of whom no hint tells."""
     where = conversations.get(want.conversation_id)
-    if where is None or any(hint.type is Type.LEFT for hint in want.hints):
+    if where is None:
         return False
-    if want.heard is None:
-        return not want.hints
-    return want.heard.members_rev != where.members_rev
+    return want.heard is None or want.heard.members_rev != where.members_rev
 
 
 @dataclass(slots=True)
@@ -146,6 +147,7 @@ class _Telling:
     online: frozenset[UUID]
     settled: int
     lost: frozenset[UUID] = frozenset()
+    base: int = 0  # the revision up to which all is told, or at least what is said
     told: list[Told] = field(default_factory=list)
     previous: int = 0
     versions: dict[UUID, int] = field(default_factory=dict)
@@ -178,14 +180,17 @@ class _Telling:
         """What is known of changes that are no messages; where hints were lost, a guess."""
         heard, where = self.want.heard, self.conversation
         hints = [hint for hint in self.want.hints if hint.type is not Type.MESSAGES]
-        if heard is not None:
-            if where.kind != Kind.DIRECT:  # hiding and opening one takes no revision
-                hints = [hint for hint in hints if (hint.revision or 0) > heard.revision]
-            known = {message.revision for message in messages} | {h.revision for h in hints}
-            if known >= set(range(heard.revision + 1, where.revision + 1)):
-                return hints
+        if heard is not None and where.kind != Kind.DIRECT:
+            # To hide a direct one and to open it takes no revision.
+            hints = [hint for hint in hints if (hint.revision or 0) > heard.revision]
+        known = {message.revision for message in messages} | {h.revision for h in hints}
+        is_all = known >= set(range(self.base + 1, where.revision + 1))
+        if heard is not None and is_all:
+            return hints
         hints = [*self._unannounced(hints), *hints]
-        if heard is None and self.want.hints:
+        # Of a large one that is new here, the last before may have been a change long told.
+        is_large = len(self.listeners) > MOST_SHOWN
+        if heard is None and (is_all or (is_large and self.want.hints)):
             return hints
         left = tuple(self.lost - {user_id for hint in hints for user_id in hint.user_ids})
         if left:
@@ -290,7 +295,8 @@ class _Telling:
             to |= self.online.intersection(user_ids)
         for user_id in user_ids:
             person = self.people.get(user_id)
-            if person is None:
+            is_back = type_ == "participant.left" and user_id in self.listeners
+            if person is None or is_back:  # of who came back, their coming is told
                 continue
             shown = wire.person(person.without_contact())
             is_own = self.conversation.kind == Kind.DIRECT  # hidden: a matter of one's own
