@@ -16,17 +16,18 @@ from django.db import connection
 from uvicorn import Config, Server
 
 from parley.http.tokens import sign_in
-from parley.realtime.lines import Line
+from parley.realtime.lines import Line, StreamLine
 from parley.realtime.service import Live
 
 
 @contextmanager
-def serving(application, buffered=None):
+def serving(application, buffered=None, **others):
     """Serve an application on a port of its own, on a thread; give its address.
 
     ``buffered`` is how many bytes the kernel keeps for a client that does not read.
     """
-    config = Config(application, port=0, ws=Line, log_config=None, lifespan="on")
+    lines = {"http": StreamLine, "ws": Line} | others
+    config = Config(application, port=0, log_config=None, lifespan="on", **lines)
     server = Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

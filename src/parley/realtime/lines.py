@@ -1,4 +1,4 @@
-"""uvicorn's WebSockets, with what ASGI has no words for: finished frames, pings, limits, ends.
+"""uvicorn's connections, with what ASGI has no words for: finished frames, pings, limits, ends.
 
 An application finds the line in its scope, as an extension; without it, by another server, all
 works too, and costs more.
@@ -6,6 +6,7 @@ works too, and costs more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -15,7 +16,10 @@ from websockets.http11 import Request
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from parley.http.heads import Connection
+
 LINE = "parley.line"
+EVENTS_PATH = "/api/events/"  # what may become a stream
 LARGEST_FRAME = 64 * 1024  # bytes
 TOO_LARGE = 4413
 END_S = 10.0  # how long a client has to take the last frames
@@ -90,3 +94,66 @@ class Line(WebSocketsSansIOProtocol):
         self._end(TOO_LARGE)
         if self.transport.can_write_eof():
             self.transport.write_eof()  # its answer could not be told from the rest of the frame
+
+
+class StreamLine(Connection):
+    """One HTTP connection of the server, which may become an event stream for the rest of its life.
+
+    The stream needs no task, and nothing of the request that began it.
+    """
+
+    _when_gone: Callable[[], None] | None = None
+    _is_taken = False
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.scope.get("path") == EVENTS_PATH:
+            self.scope["extensions"] = {LINE: self}  # type: ignore[dict-item]
+
+    def take(self, when_gone: Callable[[], None]) -> bool:
+        """Go on without the request, whose answer has begun; False if the client is gone."""
+        if self.cycle.disconnected or self.transport.is_closing():
+            return False
+        self._is_taken, self._when_gone = True, when_gone
+        self.cycle.disconnected = True  # its task ends, and leaves the connection open
+        self.cycle.on_response = _nothing
+        self.cycle = self.scope = self.parser = None  # type: ignore[assignment]
+        self.headers, self.url = [], b""
+        self.flow.resume_reading()
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_taken:  # else it is not listened to
+            super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        when_gone, self._when_gone = self._when_gone, None
+        if when_gone is not None:
+            when_gone()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing waits to go out that could not go at once."""
+        return not self.flow.write_paused and not self.transport.is_closing()
+
+    def put(self, data: bytes) -> None:
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    async def send(self, data: bytes) -> None:
+        """Put it out as soon as there is room for it."""
+        if self.flow.write_paused:
+            await self.flow.drain()
+        if not self.transport.is_closing():
+            self.put(data)
+
+    def end(self) -> None:
+        """End the stream, behind all that was put; a client that does not take it is cut off."""
+        if not self.transport.is_closing():
+            self.transport.write(b"0\r\n\r\n")
+            self.transport.close()
+            self.loop.call_later(END_S, self.transport.abort)
+
+
+def _nothing() -> None:
+    pass

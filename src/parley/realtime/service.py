@@ -12,10 +12,10 @@ from parley.http.request_ids import HEADER, request_id
 from parley.realtime import broker, farewell, longpoll, sse, websocket
 from parley.realtime.hub import Hub
 from parley.realtime.inner import Application
+from parley.realtime.lines import EVENTS_PATH
 from parley.realtime.websocket import Receive, Send
 
 WEBSOCKET_PATH = "/ws/"
-EVENTS_PATH = "/api/events/"
 
 
 class Live:

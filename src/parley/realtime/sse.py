@@ -23,6 +23,7 @@ from parley.realtime import inner, tickets
 from parley.realtime.connections import MISSED_AT_ONCE, Close, Connection
 from parley.realtime.frames import Frame, event
 from parley.realtime.hub import Hub, TooManyConnections
+from parley.realtime.lines import LINE, StreamLine
 from parley.realtime.websocket import Receive, Send
 
 COMMENT_S = 20.0
@@ -51,11 +52,12 @@ async def serve(
         return
     # It lives as long as the connection; what only the handshake needed does not.
     scope["headers"][:] = inner.kept(scope)
+    is_taken = False
     try:
-        await stream.run(receive)
+        is_taken = await stream.run(receive)
     finally:
-        stream.connection.release()
-        hub.leave(stream.connection)
+        if not is_taken:
+            stream.leave()
 
 
 def _prove(scope: dict[str, Any]) -> Proved:
@@ -76,13 +78,18 @@ async def _answer(send: Send, status: int, body: bytes) -> None:
 
 
 class Stream:
-    """One open event stream; the outlet of its connection."""
+    """One open event stream; the outlet of its connection.
+
+    Once it has caught up, the server's own line carries it on, without task and request; under a
+    server that has none it stays a task that waits for the client to go.
+    """
 
     __slots__ = (
         "_application",
         "_cursor",
         "_hub",
         "_is_listening",
+        "_line",
         "_proved",
         "_scope",
         "_send",
@@ -100,6 +107,7 @@ class Stream:
     ) -> None:
         self._hub, self._application, self._scope, self._proved = hub, application, scope, proved
         self._send, self._task, self._is_listening = send, asyncio.current_task(), False
+        self._line: StreamLine | None = None
         user, credential = proved
         self.connection = Connection(user.user_id, credential, hub.place)
 
@@ -118,8 +126,11 @@ class Stream:
                 self._hub.leave(self.connection)
                 raise
 
-    async def run(self, receive: Receive) -> None:
-        """Send what was missed, then what happens, and a comment once in a while."""
+    async def run(self, receive: Receive) -> bool:
+        """Send what was missed, then what happens, and a comment once in a while.
+
+        Return whether the server's line goes on with it, to the end.
+        """
         headers = [
             (b"content-type", b"text/event-stream; charset=utf-8"),
             (b"cache-control", b"no-store"),
@@ -128,19 +139,37 @@ class Stream:
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         try:
             await self._catch_up(receive)
+            if not self._is_ended and self._hand_over():
+                return True
             self.connection.open(self, beats_s=COMMENT_S)
             if not self._is_ended:
                 self._is_listening = True
                 await _until_gone(receive)
-                return
+                return False
         except asyncio.CancelledError:
             if self._task is None or not self._is_ended or self._task.uncancel():
                 raise
         except OSError:
-            return  # a cut line
+            return False  # a cut line
         with contextlib.suppress(Exception):  # the client may be gone, or not read
             async with asyncio.timeout(CLOSE_S):
                 await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        return False
+
+    def _hand_over(self) -> bool:
+        line: StreamLine | None = self._scope.get("extensions", {}).get(LINE)
+        if line is None or not line.take(self.leave):
+            return False
+        self._line = line
+        # Of the request nothing is needed any more.
+        del self._application, self._cursor, self._proved, self._scope, self._send, self._task
+        self.connection.open(self, beats_s=COMMENT_S)
+        return True
+
+    def leave(self) -> None:
+        """Let go: the client is gone, or told to go."""
+        self.connection.release()
+        self._hub.leave(self.connection)
 
     @property
     def _is_ended(self) -> bool:
@@ -171,13 +200,19 @@ class Stream:
 
     # --- the outlet
 
-    is_free = False  # all goes by ASGI, which may wait
+    @property
+    def is_free(self) -> bool:
+        return self._line is not None and self._line.is_free  # ASGI may wait
 
     def put(self, frame: Frame) -> None:
-        raise NotImplementedError
+        if self._line is not None:
+            self._line.put(self._text(frame).encode())
 
     async def send(self, frame: Frame) -> None:
-        await self._put(self._with_id(frame) if frame is not COMMENT else COMMENT.text)
+        if self._line is not None:
+            await self._line.send(self._text(frame).encode())
+        else:
+            await self._put(self._text(frame))
 
     def beat(self) -> None:
         self.connection.offer(COMMENT)
@@ -187,12 +222,17 @@ class Stream:
         return math.inf
 
     def end(self) -> None:
-        if self._is_listening and self._task is not None:
+        if self._line is not None:
+            self._line.end()
+            asyncio.get_running_loop().call_soon(self.leave)  # not while the hub tells of something
+        elif self._is_listening and self._task is not None:
             self._is_listening = False
             self._task.cancel()
 
-    def _with_id(self, frame: Frame) -> str:
+    def _text(self, frame: Frame) -> str:
         """Write an event; a durable one, or a cursor, bears from where to resume after it."""
+        if frame is COMMENT:
+            return COMMENT.text
         is_durable = frame.revision is not None or frame.type == "cursor"
         return written(frame, self.connection.cursor() if is_durable else None)
 

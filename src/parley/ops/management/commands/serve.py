@@ -153,7 +153,7 @@ def server_config(*, workers: int) -> Config:
     return Config(
         APPLICATION,
         workers=workers,
-        http="parley.http.heads:Connection",
+        http="parley.realtime.lines:StreamLine",
         ws="parley.realtime.lines:Line",
         ws_per_message_deflate=False,
         server_header=False,
