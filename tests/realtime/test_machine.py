@@ -35,7 +35,9 @@ from tests.realtime.copies import Client, expected
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
 
-EXAMPLES = int(os.environ.get("PARLEY_TEST_EXAMPLES", "3"))
+EXAMPLES = int(
+    os.environ.get("PARLEY_TEST_EXAMPLES", "3" if connection.vendor == "sqlite" else "2")
+)
 STEPS = int(os.environ.get("PARLEY_TEST_STEPS", "30"))
 SECONDS = 8  # until all is told; most of the time it is at once
 
