@@ -129,7 +129,9 @@ def populate() -> tuple[list[str], str]:
     return [f"Token {text}" for _, text in made_for], str(made)
 
 
-async def open_all(port: int, kind: str, tokens: list[str], count: int) -> list[Client]:
+async def open_all(
+    port: int, kind: str, tokens: list[str], count: int, make: type[Client] = Client
+) -> list[Client]:
     loop, gate = asyncio.get_running_loop(), asyncio.Semaphore(OPENING)
     path = {"websocket": "/ws/", "events": "/api/events/"}[kind]
 
@@ -140,7 +142,7 @@ async def open_all(port: int, kind: str, tokens: list[str], count: int) -> list[
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\n"
             f"Authorization: {token}\r\n{more}\r\n"
         ).encode()
-        client = Client(head, BEGUN[kind])
+        client = make(head, BEGUN[kind])
         local = (f"127.0.0.{2 + n // PORTS}", 0)
         async with gate:
             await loop.create_connection(lambda: client, "127.0.0.1", port, local_addr=local)
@@ -259,6 +261,25 @@ def slope(samples: list[tuple[float, float]]) -> float:
     return across / sum((x - of_x) ** 2 for x, _ in samples)
 
 
+def raise_limit() -> None:
+    """Have this process, and those that it begins, open as many files as they may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def prepare(folder: str) -> None:
+    """Say how the server is to run, and where its data are."""
+    os.environ |= {
+        "PARLEY_ENV_FILE": os.devnull,
+        "PARLEY_DATA_DIR": folder,
+        "PARLEY_RATES": "off",
+        "PARLEY_ACCESS_LOG": "off",
+        "PORT": "0",
+        "DJANGO_SETTINGS_MODULE": "parley.config.settings",
+        "DJANGO_SECRET_KEY": "of the bench, and of nothing else whatsoever",
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--sockets", type=int, default=2_000)
@@ -268,18 +289,9 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="a file for the samples, in JSON")
     options = parser.parse_args()
     logging.disable(logging.INFO)  # of the client
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    raise_limit()
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
-        os.environ |= {
-            "PARLEY_ENV_FILE": os.devnull,
-            "PARLEY_DATA_DIR": folder,
-            "PARLEY_RATES": "off",
-            "PARLEY_ACCESS_LOG": "off",
-            "PORT": "0",
-            "DJANGO_SETTINGS_MODULE": "parley.config.settings",
-            "DJANGO_SECRET_KEY": "of the bench, and of nothing else whatsoever",
-        }
+        prepare(folder)
         made = populate()
         with serving(folder) as (server, port):
             asyncio.run(measure(options, server.pid, port, made))

@@ -1,0 +1,228 @@
+"""Everyone comes back at once: is everyone answered, and does anyone lose anything?
+
+    python bench/storm.py [--sockets 10000] [--kind websocket|events] [--seconds 2] [--keep FILE]
+
+Serves as ``bench/connections.py`` does (``DATABASE_URL``; default an SQLite file), holds so many
+connections, delivers to all, cuts all, writes while they are away, and lets all come back within
+the seconds, each with its cursor. Prints the memory a connection, how long it took until all were
+answered and until all had what they missed, what one return costs the server (and the database,
+where it is PostgreSQL), and the longest that anyone waited for ``/api/unread/`` meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import re
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from connections import (
+    BEGUN,
+    HANDSHAKE,
+    PORTS,
+    Client,
+    cpu,
+    deliver,
+    described,
+    memory,
+    open_all,
+    populate,
+    prepare,
+    raise_limit,
+    serving,
+)
+
+PATIENCE_S = 180.0
+PROBE_S = 0.05
+AWAY = 10  # messages that everyone misses
+LAST_WORDS = "that was all while you were away"
+CURSOR = re.compile(rb'"cursor": ?"([^"]+)"')
+
+
+class Holder(Client):
+    """A connection that knows from where to resume."""
+
+    cursor = b""
+
+    def data_received(self, data: bytes) -> None:
+        if not self.is_open.done() and (found := CURSOR.search(self.found + data)):
+            self.cursor = found.group(1)
+        super().data_received(data)
+
+
+class Returner(asyncio.Protocol):
+    """A connection that resumes, and waits for the last that it missed."""
+
+    def __init__(self, head: bytes, kind: str, cursor: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        self.head, self.kind, self.cursor, self.found = head, kind, cursor, b""
+        self.answered: asyncio.Future[float] = loop.create_future()
+        self.caught_up: asyncio.Future[float] = loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+        transport.write(self.head)  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        self.found += data
+        now = time.monotonic()
+        if not self.answered.done():
+            if not self.found.startswith((b"HTTP/1.1 101", b"HTTP/1.1 200")[: len(self.found)]):
+                self._fail(RuntimeError(self.found[:200].decode(errors="replace")))
+            elif self.kind == "events" or b'"hello"' in self.found:
+                self.answered.set_result(now)
+                if self.kind == "websocket":
+                    self._resume()
+        if not self.caught_up.done() and LAST_WORDS.encode() in self.found:
+            self.caught_up.set_result(now)
+        if self.answered.done():
+            self.found = self.found[-len(LAST_WORDS) :]
+
+    def _resume(self) -> None:
+        body = b'{"type":"resume","cursor":"' + self.cursor + b'"}'
+        self.transport.write(b"\x81\xfe" + len(body).to_bytes(2) + bytes(4) + body)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail(error or ConnectionError("closed"))
+
+    def _fail(self, error: Exception) -> None:
+        for each in (self.answered, self.caught_up):
+            if not each.done():
+                each.set_exception(error)
+
+
+async def come_back(
+    port: int, kind: str, tokens: list[str], n: int, cursor: bytes, delay: float
+) -> Returner:
+    """Come back after a delay; return once all is there that was missed."""
+    await asyncio.sleep(delay)
+    path = {"websocket": "/ws/", "events": "/api/events/"}[kind]
+    more = HANDSHAKE if kind == "websocket" else f"Last-Event-ID: {cursor.decode()}\r\n"
+    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {tokens[n % len(tokens)]}\r\n"
+    client = Returner(f"{head}{more}\r\n".encode(), kind, cursor)
+    local = (f"127.0.0.{12 + n // PORTS}", 0)
+    await asyncio.get_running_loop().create_connection(
+        lambda: client, "127.0.0.1", port, local_addr=local
+    )
+    await client.caught_up
+    return client
+
+
+@asynccontextmanager
+async def probing(url: str, token: str) -> AsyncIterator[list[float]]:
+    """Ask the express lane again and again; give the list of how long each answer took."""
+    waits: list[float] = []
+
+    async def probe() -> None:
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as client:
+            while True:
+                begun = time.monotonic()
+                answer = await client.get("/api/unread/", headers={"Authorization": token})
+                answer.raise_for_status()
+                waits.append(time.monotonic() - begun)
+                await asyncio.sleep(PROBE_S)
+
+    task = asyncio.create_task(probe())
+    try:
+        yield waits
+    finally:
+        task.cancel()
+
+
+def transactions() -> int | None:
+    """Return how many the database has seen, where it is PostgreSQL."""
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT xact_commit + xact_rollback FROM pg_stat_database"
+            " WHERE datname = current_database()"
+        )
+        return int(cursor.fetchone()[0])
+
+
+async def storm(
+    options: argparse.Namespace, pid: int, port: int, made: tuple[list[str], str]
+) -> dict[str, Any]:
+    tokens, conversation = made
+    url, count = f"http://127.0.0.1:{port}", options.sockets
+    idle = memory(pid)
+    held: list[Any] = await open_all(port, options.kind, tokens, count, make=Holder)
+    await asyncio.sleep(2)
+    found: dict[str, Any] = {"held": count, "KiB each": (memory(pid) - idle) / count}
+    begun = time.monotonic()
+    await deliver(url, tokens[0], conversation, messages=10, sockets=count)
+    found["10 messages to all, s"] = time.monotonic() - begun
+    for client in held:
+        client.transport.abort()
+    await asyncio.sleep(3)
+    await deliver(url, tokens[0], conversation, messages=AWAY, sockets=0)
+    await say_last(url, tokens[0], conversation)
+    used, asked, begun = cpu(pid), await asyncio.to_thread(transactions), time.monotonic()
+    async with probing(url, tokens[1]) as waits:
+        returns = (
+            come_back(port, options.kind, tokens, n, each.cursor, options.seconds * n / count)
+            for n, each in enumerate(held)
+        )
+        tasks = [asyncio.create_task(each) for each in returns]
+        _, late = await asyncio.wait(tasks, timeout=PATIENCE_S)
+        for task in late:
+            task.cancel()
+        back = await asyncio.gather(*tasks, return_exceptions=True)
+    found["CPU ms a return"] = (cpu(pid) - used) / count * 1e3
+    well = [each for each in back if isinstance(each, Returner)]
+    failed = [repr(each) for each in back if not isinstance(each, Returner)]
+    found["not back"] = {why: failed.count(why) for why in set(failed)}
+    found["came back and missed nothing"] = len(well)
+    found["all answered, s"] = max((each.answered.result() for each in well), default=0) - begun
+    found["all caught up, s"] = max((each.caught_up.result() for each in well), default=0) - begun
+    found["longest wait of another, s"] = max(waits, default=0.0)
+    if asked is not None:
+        await asyncio.sleep(2)  # it counts with a delay
+        after = await asyncio.to_thread(transactions)
+        found["transactions a return"] = ((after or 0) - asked) / count
+    found["MiB afterwards"] = memory(pid) / 1024
+    return found
+
+
+async def say_last(url: str, token: str, conversation: str) -> None:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        body = {"conversation": conversation, "message_body": LAST_WORDS}
+        answer = await client.post("/api/messages/", json=body, headers={"Authorization": token})
+        answer.raise_for_status()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--sockets", type=int, default=10_000)
+    parser.add_argument("--kind", choices=sorted(BEGUN), default="websocket")
+    parser.add_argument("--seconds", type=float, default=2.0, help="within which all come back")
+    parser.add_argument("--keep", type=Path, help="a file for the figures, in JSON")
+    options = parser.parse_args()
+    logging.disable(logging.INFO)  # of the client
+    raise_limit()
+    with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
+        prepare(folder)
+        made = populate()
+        machine = described()
+        with serving(folder) as (server, port):
+            found = asyncio.run(storm(options, server.pid, port, made))
+    for name, value in found.items():
+        print(f"{name}: {value:.2f}" if isinstance(value, float) else f"{name}: {value}")
+    if options.keep:
+        kept = machine | vars(options) | {"found": found}
+        options.keep.write_text(json.dumps(kept, indent=1, default=str) + "\n")
+
+
+if __name__ == "__main__":
+    main()
