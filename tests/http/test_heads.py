@@ -285,6 +285,8 @@ class TestAnswer:
             client.send(GET.replace(b"/api/", b"/large"))
 
             assert echo.gone.wait(20)
+            with pytest.raises(ConnectionResetError):  # the kernel keeps nothing, either
+                client.file.read()
 
     def test_that_is_taken_slowly_but_steadily_comes_to_its_end(self, port):
         with Client(port) as client:

@@ -9,6 +9,8 @@ does not take what is answered is cut off.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 from rest_framework.exceptions import APIException, ParseError
@@ -43,13 +45,14 @@ class Connection(HttpToolsProtocol):
         self._at_head = True  # nothing of a body is to come before the next head
         self._head_size = 0  # bytes; without what came in one piece with an earlier request
         self._is_over = False  # nothing more is read as HTTP
+        self._is_gone = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
         self._deadline = self.loop.call_later(self.head_s, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._is_over = True
+        self._is_over = self._is_gone = True
         self._end_deadline()
         self._end_taking()
         super().connection_lost(exc)
@@ -119,7 +122,7 @@ class Connection(HttpToolsProtocol):
         """Cut a client off who has taken next to nothing of what waited."""
         waiting = self.transport.get_write_buffer_size()
         if waited - waiting < LEAST_TAKEN:
-            self.transport.abort()
+            self._cut_off()
         else:
             self._watch_taking(waiting)
 
@@ -131,7 +134,16 @@ class Connection(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
         if self.transport.get_write_buffer_size():  # closing waits until it is taken
-            self.loop.call_later(self.taking_s, self.transport.abort)
+            self.loop.call_later(self.taking_s, self._cut_off)
+
+    def _cut_off(self) -> None:
+        """End the connection with a reset, or the kernel would keep what it holds for the client,
+        for as long as that takes a byte now and then.
+        """
+        line = self.transport.get_extra_info("socket")
+        if line is not None and not self._is_gone:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def _too_large(self) -> APIException:
         return AddressTooLong() if len(self.url) > LONGEST_ADDRESS else HeadersTooLarge()
