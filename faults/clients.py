@@ -90,7 +90,8 @@ async def messages_of(address: str, viewer: Person, conversation: str) -> list[d
 class Sender:
     """Someone who sends one message after the other, each until it is acknowledged.
 
-    Without ``keyed`` there is no client id, and no second try.
+    Without ``keyed`` there is no client id, and no second try. ``balanced`` is who goes to the next
+    server where a connection cannot even be made, as through a balancer.
     """
 
     person: Person
@@ -99,6 +100,7 @@ class Sender:
     keyed: bool = True
     pause: float = 0.0
     retries: bool = True
+    balanced: bool = False
     _place: int = 0
     _clients: dict[str, httpx.AsyncClient] = field(default_factory=dict)
 
@@ -151,6 +153,12 @@ class Sender:
             self._clients[address] = self.person.client(address)
         try:
             answer = await self._clients[address].post(path, json=given)
+        except httpx.ConnectError:
+            self._place += 1
+            if not self.balanced:
+                raise
+            await asyncio.sleep(PAUSE_S)
+            return await self._ask(path, given)
         except httpx.HTTPError:
             self._place += 1
             raise

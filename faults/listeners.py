@@ -49,6 +49,7 @@ class Device:
     cuts: int = 0
     again: int = 0
     resyncs: int = 0
+    cursors: int = 0
     reordered: int = 0
     opened: asyncio.Event = field(default_factory=asyncio.Event)
     codes: list[int | None] = field(default_factory=list)
@@ -141,6 +142,7 @@ class SocketDevice(Device):
                     await self.take_all(where["conversation_id"])
             self.cursor = frame["cursor"]
         elif frame["type"] == "cursor":
+            self.cursors += 1
             self.cursor = frame["cursor"]
         elif frame["type"] in MESSAGES:
             self.take(frame["message"])

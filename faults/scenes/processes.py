@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 
 from faults.clients import Sender
 from faults.history import History
+from faults.listeners import SocketDevice, listening, until_all_have
 from faults.report import Finding, at_least, at_most, equal, fault, safe, sent, told
 from faults.stage import Load, Stage
 
@@ -66,4 +68,55 @@ async def the_only_one(stage: Stage) -> list[Finding]:
         safe(violations),
         at_most("from a kill to the first acknowledgement, at worst", max(waits), 5, "s"),
         equal("unforeseen failures in the log", stage.faults_logged(), 0),
+    ]
+
+
+@fault("F24", "processes restarted in turn, by SIGTERM, under load", "postgresql", "mariadb")
+async def rolling(stage: Stage) -> list[Finding]:
+    """Who sends does not try again; a connection that is refused goes to the other process, as a
+    balancer has it.
+    """
+    servers = await stage.serve(2)
+    addresses = [server.address for server in servers]
+    people = await stage.cast(addresses[0])
+    talks = await stage.groups(addresses[0], people)
+    history, ends, turn = History(), list[float](), 0
+    senders = [
+        Sender(
+            person,
+            [*addresses[n % 2 :], *addresses[: n % 2]],
+            history,
+            retries=False,
+            balanced=True,
+        )
+        for n, person in enumerate(people)
+    ]
+    devices = [SocketDevice(person, lambda: addresses[(turn + 1) % 2]) for person in people]
+    async with listening(*devices):
+        async with Load(senders, talks):
+            end = time.monotonic() + stage.seconds
+            while time.monotonic() < end or len(ends) < len(servers):
+                turn = len(ends)
+                stage.say(f"{turn} restarts, {len(history.acked):,} messages acknowledged")
+                await asyncio.sleep(EACH_S)
+                begun = time.monotonic()
+                servers[turn % 2].signal(signal.SIGTERM)
+                await servers[turn % 2].ended()
+                ends.append(time.monotonic() - begun)
+                await servers[turn % 2].start()
+        every = {attempt.body for attempt in history.acked}
+        took = await until_all_have(devices, every, patience=10)
+    violations = await stage.judge(history, talks, people[0], addresses[0])
+    failed = len(history.attempts) - len(history.acked)
+    codes = [code for device in devices for code in device.codes]
+    return [
+        told("restarts", len(ends)),
+        *sent(history),
+        at_most("sends that failed", 100 * failed / len(history.attempts), 0.01, "%"),
+        safe(violations),
+        at_most("from the signal until the process had ended", max(ends), 10 + 2, "s"),
+        equal("how live connections ended", sorted(set(map(str, codes))), ["4503"]),
+        at_least("of those told their cursor", sum(d.cursors for d in devices), len(codes)),
+        told("seconds from the last send until every device had everything", f"{took:.2f}"),
+        equal("events lost", sum(len(every - device.bodies) for device in devices), 0),
     ]

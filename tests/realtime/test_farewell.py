@@ -12,8 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 import websockets
+from django.core.asgi import get_asgi_application
 
-from tests.realtime.conftest import events, heard, live
+from parley.realtime.service import Live
+from tests.realtime.conftest import events, heard, live, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,3 +79,19 @@ class TestTheEnd:
         code, seconds = asyncio.run(scene())
         assert code == 0
         assert seconds < 5
+
+
+class Leaving(Live):
+    """One that can be told to leave, and goes on to answer."""
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http" and scope["path"] == "/leave":
+            await self.leave()
+        await super().__call__(scope, receive, send)
+
+
+def test_who_asks_at_the_end_is_told_that_the_connection_ends_with_the_answer(transactional_db):
+    with serving(Leaving(get_asgi_application())) as address, httpx.Client() as client:
+        assert "connection" not in client.get(f"http://{address}/healthz").headers
+        client.get(f"http://{address}/leave")
+        assert client.get(f"http://{address}/healthz").headers["connection"] == "close"

@@ -24,8 +24,11 @@ class Live:
     def __init__(self, application: Application) -> None:
         self._application = application
         self._hub: Hub | None = None
+        self._is_leaving = False
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        if self._is_leaving and scope["type"] == "http":
+            send = _last(send)
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":
@@ -47,8 +50,18 @@ class Live:
         if self._hub is None:
             self._hub = Hub(broker.choose(), limited=settings.PARLEY.rates)
             await self._hub.start()
-            farewell.before_signals(self._hub.send_away)
+            farewell.before_signals(self.leave)
         return self._hub
+
+    async def leave(self) -> None:
+        """Send everyone away.
+
+        Who keeps a connection is told, with an answer, that it ends: else it would be closed under
+        a next question that is on its way.
+        """
+        self._is_leaving = True
+        hub = await self._ready()
+        await hub.send_away()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -69,6 +82,17 @@ class Live:
             return
         hub = await self._ready()
         await websocket.serve(hub, self._application, scope, receive, _dressed(scope, send))
+
+
+def _last(send: Send) -> Send:
+    """Return what sends, and ends the connection with the answer."""
+
+    async def sending(message: Mapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+        await send(message)
+
+    return sending
 
 
 def _dressed(scope: Mapping[str, Any], send: Send) -> Send:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -31,6 +32,7 @@ except ImportError:  # Windows has no such limits
 APPLICATION = "parley.config.asgi:application"
 BACKLOG = 4096  # as many as the kernel allows: everyone reconnects at once after a restart
 SHUTDOWN_SECONDS = 10
+LAST_S = 0.5  # how long, at the end, whoever keeps a connection may ask once more
 SHORT_KEY = 32
 DEAF_MS = 30_000  # how long a client may not take what was sent; then the kernel cuts it off
 
@@ -61,6 +63,15 @@ class PoliteServer(Server):
         await super().startup(sockets)
         if self.started and self.welcome:
             print(self.welcome, flush=True)  # noqa: T201 - for the person who started it
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no new connections; answer on those there are, and only then end them."""
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        await asyncio.sleep(LAST_S)
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
