@@ -115,7 +115,11 @@ class SocketDevice(Device):
     async def listen(self) -> None:
         url = f"ws://{self.address()}/ws/"
         async with websockets.connect(
-            url, additional_headers=self.person.headers, max_size=None, open_timeout=10
+            url,
+            additional_headers=self.person.headers,
+            max_size=None,
+            open_timeout=10,
+            **self.options(),
         ) as socket:
             self._socket = socket
             try:
@@ -129,6 +133,10 @@ class SocketDevice(Device):
                     await self._hear(socket, json.loads(text))
             except websockets.ConnectionClosed as closed:
                 self.codes.append(closed.rcvd.code if closed.rcvd else None)
+
+    def options(self) -> dict[str, Any]:
+        """Return how else it connects."""
+        return {}
 
     async def _resume(self, socket: websockets.ClientConnection) -> None:
         await socket.send(json.dumps({"type": "resume", "cursor": self.cursor}))

@@ -10,7 +10,8 @@ import pytest
 from django.core.asgi import get_asgi_application
 from websockets.frames import Frame, Opcode
 
-from parley.realtime import connections, hub, websocket
+from parley.ops.management.commands import serve
+from parley.realtime import connections, hub, lines, presence, sse, websocket
 from parley.realtime.service import Live
 from tests.realtime.conftest import heard, in_thread, live, put, serving
 from tests.talk import direct, say
@@ -85,6 +86,13 @@ def short_life(quick, monkeypatch):
 
 
 class TestLife:
+    def test_that_is_gone_frees_all_of_a_connection_within_a_minute(self):
+        noticed = hub.HEARTBEAT_S, connections.LIFE_S + hub.PULSE_S
+        assert noticed[0] < noticed[1]
+        assert noticed[1] + max(lines.END_S, presence.OFFLINE_AFTER_S) < 60
+        # Of an event stream the kernel tells, once it does not take a comment.
+        assert sse.COMMENT_S + serve.DEAF_MS / 1_000 + presence.OFFLINE_AFTER_S < 60
+
     def test_is_missed_in_a_client_that_answers_no_ping(self, short_life, server, bearer, ada):
         async def scene():
             async with Raw.open(server, bearer(ada)) as socket:

@@ -24,7 +24,7 @@ MOST_SYNCED = 10_000  # conversations; of others some may be said twice
 MISSED_AT_ONCE = 100  # messages in a page of what was missed; each page costs as much again
 LARGEST_WAITING = 2 * 1024 * 1024  # characters
 SEND_S = 10.0  # how long one frame may take to leave
-LIFE_S = 45.0  # how long a client that is asked may give no sign of life
+LIFE_S = 40.0  # how long a client that is asked may give no sign of life; a minute frees all of it
 
 
 class Close(IntEnum):

@@ -34,7 +34,7 @@ BACKLOG = 4096  # as many as the kernel allows: everyone reconnects at once afte
 SHUTDOWN_SECONDS = 10
 LAST_S = 0.5  # how long, at the end, whoever keeps a connection may ask once more
 SHORT_KEY = 32
-DEAF_MS = 30_000  # how long a client may not take what was sent; then the kernel cuts it off
+DEAF_MS = 20_000  # how long a client may not take what was sent; then the kernel cuts it off
 
 log = structlog.get_logger(__name__)
 
