@@ -1,6 +1,6 @@
 """Is a dialect slower than the plain design of the backend that it stands in for?
 
-    python bench/dialects.py [--runs 21] [--requests 8] [--only sqlite postgresql] [--write]
+    python bench/dialects.py [--runs 15] [--requests 8] [--only sqlite postgresql] [--write]
 
 Fills two databases with the same people and letters, one in the product's tables, one in those of
 the five older backends (``bench/originals``: a row per message, integer keys), and asks both, each
@@ -46,7 +46,7 @@ WHO = ("product", "original")
 DATABASES = ("sqlite", "postgresql")
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 MOST = 1.3
-WARM_UP = 16
+WARM_UP = 10
 
 PEOPLE = 200
 FRIENDS = 10  # of the one whose mailbox is listed
@@ -442,7 +442,7 @@ def write_page(facts: dict[str, Any], found: dict[str, list[dict[str, Any]]], ch
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=21)
+    parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--requests", type=int, default=8)
     parser.add_argument("--only", nargs="*", choices=DATABASES, default=DATABASES)
     parser.add_argument("--write", action="store_true")
