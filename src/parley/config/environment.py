@@ -101,6 +101,14 @@ class Environment(BaseSettings):
     workers: int = Field(
         1, ge=1, le=64, validation_alias="WORKERS", description="Server processes."
     )
+    threads: int = Field(
+        8,
+        ge=1,
+        le=64,
+        validation_alias="PARLEY_THREADS",
+        description="Requests that Django works on at once, in each process; others wait. Sending, "
+        "reading and live events by the express lane are none of them.",
+    )
     data_dir: Folder = Field(
         ROOT / "data",
         validation_alias="PARLEY_DATA_DIR",

@@ -84,6 +84,10 @@ ASGI_APPLICATION = "parley.config.asgi.application"
 WSGI_APPLICATION = "parley.config.wsgi.application"
 
 
+OTHERS = 12
+KEPT_S = 600
+
+
 def database() -> dict[str, Any]:
     """Return Django's description of the chosen database, with what we rely on."""
     found = chosen_database()
@@ -98,6 +102,7 @@ def database() -> dict[str, Any]:
         }
     elif found["ENGINE"].endswith("mysql"):
         require_mysql_driver()
+        found |= {"CONN_HEALTH_CHECKS": True}
         options |= {
             "charset": "utf8mb4",
             "isolation_level": "read committed",
@@ -107,13 +112,15 @@ def database() -> dict[str, Any]:
         }
     elif found["ENGINE"].endswith("postgresql"):
         # The pool lends only connections that still answer: a restarted database is no fault.
+        # Each request that Django works on has one; the others are the hub's and the lanes'.
         found |= {"CONN_HEALTH_CHECKS": True}
         options |= {
             "options": f"{options.get('options', '')} -c lock_timeout=5000".strip(),
-            "pool": {"min_size": 1, "max_size": 8, "timeout": 5},
+            "pool": {"min_size": 1, "max_size": PARLEY.threads + OTHERS, "timeout": 5},
         }
-    # No connection outlives its request: under ASGI each would be kept by a thread that is gone.
-    return found | {"OPTIONS": options, "ATOMIC_REQUESTS": False, "CONN_MAX_AGE": 0}
+    # Threads keep their connection (http.turns), but where a pool lends it.
+    kept = 0 if "pool" in options else KEPT_S
+    return found | {"OPTIONS": options, "ATOMIC_REQUESTS": False, "CONN_MAX_AGE": kept}
 
 
 def chosen_database() -> dict[str, Any]:

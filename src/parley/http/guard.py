@@ -54,7 +54,7 @@ class Guard:
             return
         answer = _judge(scope, self._body_limit)
         if answer is not None:
-            await _refuse(scope, send, answer)
+            await refuse(scope, send, answer)
             return
         await self._pass(scope, receive, send)
 
@@ -71,7 +71,7 @@ class Guard:
             await self._application(scope, body.receive, sending)
         except Refused as refused:
             if not started:
-                await _refuse(scope, send, refused.answer)
+                await refuse(scope, send, refused.answer)
 
 
 class Body:
@@ -120,7 +120,7 @@ def _is_within(length: bytes, limit: int) -> bool:
     return length.isdigit() and len(length) <= len(str(limit)) and int(length) <= limit
 
 
-async def _refuse(scope: Scope, send: Send, answer: APIException) -> None:
+async def refuse(scope: Scope, send: Send, answer: APIException) -> None:
     """Answer, and close the connection: what the client still sends of the request is not read."""
     headers, body = early(answer, scope["path"], scope["headers"])
     await send(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Awaitable, Callable
 
 from parley.http.guard import Application, Message, Receive, Scope, Send
 from parley.kernel.async_database import close_database
@@ -10,10 +11,12 @@ from parley.messaging import group_commit
 
 
 class Orderly:
-    """Wraps an ASGI application: what was taken to be sent is sent before the process ends."""
+    """Wraps an ASGI application: what was taken to be sent is sent before the process ends, and
+    ``ending`` is what ends its threads.
+    """
 
-    def __init__(self, application: Application) -> None:
-        self._application = application
+    def __init__(self, application: Application, *, ending: Callable[[], Awaitable[None]]) -> None:
+        self._application, self._ending = application, ending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -26,6 +29,7 @@ class Orderly:
             elif message["type"] == "lifespan.shutdown.complete":
                 await group_commit.drain()
                 await close_database()
+                await self._ending()
             await send(message)
 
         await self._application(scope, receive, sending)

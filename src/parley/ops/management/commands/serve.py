@@ -164,8 +164,8 @@ def server_config(*, workers: int) -> Config:
     return Config(
         APPLICATION,
         workers=workers,
-        http="parley.realtime.lines:StreamLine",
-        ws="parley.realtime.lines:Line",
+        http="parley.config.lines:StreamLine",
+        ws="parley.config.lines:Line",
         ws_per_message_deflate=False,
         server_header=False,
         proxy_headers=bool(chosen.proxies),

@@ -1,0 +1,143 @@
+"""Django's handler in an event loop: a few threads work on its requests, the others wait.
+
+Threads that compute take the interpreter from the event loop, each for an interval in turn; so the
+fewer of them there are at once, the sooner the loop has it back, and they do not get more done
+together than a few do (``bench/stall.py`` measures it). Each thread keeps its connection to the
+database from one request to the next; a thread for each request would open one each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from asgiref.sync import ThreadSensitiveContext
+from django.core.handlers.asgi import ASGIHandler
+from django.db import connection
+
+from parley.http.guard import refuse
+from parley.http.refusals import as_api_exception
+from parley.kernel.errors import Unavailable
+
+MOST_WAITING = 1_000
+
+
+class TooManyWaiting(Exception):
+    """There is no place to wait for a turn."""
+
+
+class Turn:
+    """A request's use of a thread, from when its body has come."""
+
+    def __init__(self, threads: LentThreads) -> None:
+        self._threads = threads
+        self._lent: ThreadPoolExecutor | None = None
+        self._context: Any = None  # asgiref's says no types
+
+    async def begin(self) -> None:
+        """Wait for a thread.
+
+        :raises TooManyWaiting: it would have to wait too long.
+        """
+        self._lent = await self._threads.take()
+        self._context = ThreadSensitiveContext(executor=self._lent)
+        await self._context.__aenter__()
+
+    async def end(self) -> None:
+        """Give the thread back; one that is still at work, as its client has left, comes later."""
+        if self._context is not None:
+            await self._context.__aexit__(None, None, None)
+        if self._lent is not None:
+            self._threads.give_back(self._lent)
+
+
+_turn: ContextVar[Turn] = ContextVar("turn")
+
+
+class LentThreads:
+    """The threads of one event loop, lent first come, first served."""
+
+    def __init__(self, number: int, most_waiting: int) -> None:
+        self._number, self._most_waiting = number, most_waiting
+        self._free: list[ThreadPoolExecutor] = []
+        self._all: list[ThreadPoolExecutor] = []
+        self._waiting = 0
+        self._turns = asyncio.Semaphore(number)
+        self._loop = asyncio.get_running_loop()
+
+    async def take(self) -> ThreadPoolExecutor:
+        if self._turns.locked() and self._waiting >= self._most_waiting:
+            raise TooManyWaiting
+        self._waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._waiting -= 1
+        if not self._free:
+            self._free.append(ThreadPoolExecutor(1, thread_name_prefix="django"))
+            self._all.append(self._free[-1])
+        return self._free.pop()
+
+    def give_back(self, thread: ThreadPoolExecutor) -> None:
+        """Lend it to the next when it has ended what it still has to do."""
+        done = self._loop.run_in_executor(thread, int)
+
+        def free(_done: asyncio.Future[int]) -> None:
+            self._free.append(thread)
+            self._turns.release()
+
+        done.add_done_callback(free)
+
+    async def close(self) -> None:
+        for thread in self._all:
+            await self._loop.run_in_executor(thread, _leave)
+            thread.shutdown()
+
+
+def _leave() -> None:
+    connection.close()  # the one of the thread that runs this
+
+
+class Turns(ASGIHandler):
+    """Answers by Django, ``threads`` requests at a time in each event loop; when far too many
+    wait, by 503.
+    """
+
+    def __init__(self, *, threads: int, most_waiting: int = MOST_WAITING) -> None:
+        super().__init__()
+        self._number, self._most_waiting = threads, most_waiting
+        self._threads: WeakKeyDictionary[Any, LentThreads] = WeakKeyDictionary()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        loop = asyncio.get_running_loop()
+        if loop not in self._threads:
+            self._threads[loop] = LentThreads(self._number, self._most_waiting)
+        turn = Turn(self._threads[loop])
+        _turn.set(turn)
+        try:
+            await self.handle(scope, receive, send)
+        except TooManyWaiting:
+            await refuse(scope, send, as_api_exception(Unavailable()))
+        finally:
+            await turn.end()
+
+    async def read_body(self, receive: Any) -> Any:
+        """Return the body when it has come, and it is the request's turn: a slow client has none
+        before.
+        """
+        body = await super().read_body(receive)
+        try:
+            await _turn.get().begin()
+        except BaseException:
+            body.close()
+            raise
+        return body
+
+    async def close(self) -> None:
+        """End the running loop's threads."""
+        found = self._threads.pop(asyncio.get_running_loop(), None)
+        if found is not None:
+            await found.close()
