@@ -4,12 +4,12 @@
 
 Serves the world of ``bench.speed`` by ``manage.py serve``, once for each way to run it: intervals
 after which a thread that computes lets another one have the interpreter
-(``sys.setswitchinterval``), and two processes behind one port. To each it sends a hundred requests
-a second of the lane, sends and histories in turns, first alone (idle) and then beside four clients
-who ask Django without a pause: for pages of 200 messages, as an export does, for the browsable API,
-for a list of the admin. Prints the lane's p50 and p99 (ms, from when a request was due), how many
-times its p99 is the idle one's, and what Django answered meanwhile. ``--write`` keeps it in
-``bench/results/stall.json``.
+(``sys.setswitchinterval``), threads that Django works in, and two processes behind one port. To
+each it sends a hundred requests a second of the lane, sends and histories in turns, first alone and
+then beside eight clients who ask Django without a pause: for pages of 200 messages, as an export
+does, for the browsable API, for a list of the admin. Prints the lane's p50 and p99 (ms, from when a
+request was due), how many times its p99 is the idle one's, and what Django answered meanwhile.
+``--write`` keeps it in ``bench/results/``.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ from bench.speed import servers, tables, world  # noqa: E402
 
 RATE = 100
 CONNECTIONS = 16
-HEAVY = 4
+HEAVY = 8
 SWITCHING = """
-import runpy, sys
+import os, runpy, sys
+os.environ["PARLEY_THREADS"] = "{threads}"
 interval = {interval}
 if interval:
     chosen = sys.setswitchinterval
@@ -48,13 +49,15 @@ if interval:
 sys.argv = ["manage.py", "serve", "--port", "{port}", "--workers", "{workers}"]
 runpy.run_path("manage.py", run_name="__main__")
 """
-# How to run it: milliseconds between switches (0: as the product has them), processes.
-WAYS = ((5.0, 1), (1.0, 1), (0.5, 1), (0.1, 1), (0.0, 1), (0.0, 2))
+# How to run it: milliseconds between switches (0: as the product has them), threads that Django
+# works in, processes.
+WAYS = ((5.0, 8, 1), (1.0, 8, 1), (0.0, 8, 1), (0.0, 4, 1), (0.0, 2, 1), (0.1, 8, 1), (0.0, 8, 2))
 
 
 @dataclass
 class Found:
     interval_ms: float
+    threads: int
     workers: int
     idle_p50: float = 0.0
     idle_p99: float = 0.0
@@ -158,11 +161,14 @@ def working(port: int, pairs: list[list[str]], session: str) -> Iterator[list[in
             thread.join()
 
 
-def measure(interval: float, workers: int, folder: Path, session: str, seconds: float) -> Found:
+def measure(way: tuple[float, int, int], folder: Path, session: str, seconds: float) -> Found:
+    interval, threads, workers = way
     port = servers.free_port()
-    script = SWITCHING.format(interval=interval / 1_000, port=port, workers=workers)
+    script = SWITCHING.format(
+        interval=interval / 1_000, threads=threads, port=port, workers=workers
+    )
     pairs = [line.split() for line in (folder / "pair").read_text().splitlines()]
-    found = Found(interval, workers)
+    found = Found(interval, threads, workers)
     with servers.serving([sys.executable, "-c", script], port):
         asyncio.run(ask_lane(port, pairs, 2))  # warm up
         idle = asyncio.run(ask_lane(port, pairs, seconds))
@@ -201,12 +207,28 @@ def admin_session() -> str:
 
 def show(found: list[Found]) -> None:
     table = Table(title="the lane beside Django at work (ms)")
-    names = ("switch ms", "processes", "idle p50", "p99", "beside p50", "p99", "×", "Django/s")
+    names = (
+        "switch ms",
+        "threads",
+        "processes",
+        "idle p50",
+        "p99",
+        "beside p50",
+        "p99",
+        "×",
+        "Django/s",
+    )
     for heading in names:
         table.add_column(heading, justify="right")
     for each in found:
         times = each.beside_p99 / each.idle_p99
-        values = (each.interval_ms or "product's", each.workers, each.idle_p50, each.idle_p99)
+        values = (
+            each.interval_ms or "product's",
+            each.threads,
+            each.workers,
+            each.idle_p50,
+            each.idle_p99,
+        )
         more = (each.beside_p50, each.beside_p99, f"{times:.1f}", each.django_a_second)
         table.add_row(*map(str, (*values, *more)))
     Console().print(table)
@@ -225,7 +247,7 @@ def main() -> None:
         with world.filled(chosen.part, folder, quick=True):
             world.write_pairs(folder)
             session = admin_session()
-            found = [measure(*way, folder, session, chosen.seconds) for way in WAYS]
+            found = [measure(way, folder, session, chosen.seconds) for way in WAYS]
     show(found)
     if chosen.write:
         kept = {"machine": tables.machine(), "ways": [asdict(each) for each in found]}
