@@ -264,6 +264,9 @@ QUESTIONS: dict[str, Callable[[Any, UUID, UUID], Any]] = {
     "get_conversation": lambda who, talk, _: queries.get_conversation(
         viewer=who, conversation_id=talk
     ),
+    "list_edges": lambda who, talk, _: queries.list_edges(
+        viewer=who, conversation_id=talk, position=None, size=9
+    ),
     "list_history": lambda who, talk, _: queries.list_history(
         viewer=who, conversation_id=talk, size=9
     ),
@@ -319,6 +322,8 @@ ACTIONS: dict[str, Callable[[Any, UUID, UUID], Any]] = {
 }
 # What asks for nothing by an id; the lists are empty to a stranger, as another test shows.
 OTHERS = {"count_messages", "count_unread", "count_unread_exactly", "list_conversations"}
+# Whose own row in the conversation they take, it has let in.
+OTHERS |= {"history", "count_history", "position_key"}
 OTHERS |= {"find_sent", "list_messages", "newest", "recount_unread", "see", "send_many", "show"}
 
 
