@@ -59,7 +59,7 @@ def check() -> None:
 
 
 def pytest(*arguments: str) -> list[str]:
-    workers = min(4, os.cpu_count() or 1)
+    workers = min(4, (os.cpu_count() or 1) + 1)  # servers and clients wait for one another
     return [PYTHON, "-m", "pytest", f"--numprocesses={workers}", *arguments]
 
 

@@ -78,11 +78,15 @@ class TestEnter:
         look = fence._look
         monkeypatch.setattr(fence, "_look", lambda: next(looks, None) or look())
 
-        assert enter() == 2
+        # Where one writes at a time, nobody can have settled it meanwhile: one look is enough.
+        assert enter() == (1 if connection.vendor == "sqlite" else 2)
 
     def test_gives_up_with_an_error_rather_than_turn_for_ever(self, db, monkeypatch):
         monkeypatch.setattr(fence, "try_shared", lambda g: False)
 
+        if connection.vendor == "sqlite":  # where there is no lock to be had but the writer's own
+            assert enter() == 1
+            return
         with pytest.raises(RuntimeError, match="lets nobody in"):
             enter()
 
