@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Required, TypedDict, Unpack
 from uuid import UUID
 
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, SmallIntegerField, When
@@ -125,34 +125,24 @@ class Wanted:
         return found
 
 
-def list_messages(
-    *,
-    viewer: User,
-    box: str = "all",
-    unread_only: bool = False,
-    starred_only: bool = False,
-    conversation_id: UUID | None = None,
-    with_user_id: UUID | None = None,
-    position: Position | None = None,
-    size: int,
-) -> Page[SeenMessage]:
-    """Return one page of messages across the viewer's conversations, newest first.
+class Asked(TypedDict, total=False):
+    """What ``list_edges`` takes beside the viewer."""
 
-    ``box``: ``inbox`` others' messages, ``sent`` one's own, ``all`` both; ``with_user_id``: those
-    of the direct conversation with this person.
+    box: str
+    unread_only: bool
+    starred_only: bool
+    conversation_id: UUID | None
+    with_user_id: UUID | None
+    position: Position | None
+    size: Required[int]
+
+
+def list_messages(*, viewer: User, **asked: Unpack[Asked]) -> Page[SeenMessage]:
+    """Return the page of ``list_edges`` as the viewer sees its messages.
 
     :raises ConversationNotFound: the viewer is not in the conversation given.
     """
-    page = list_edges(
-        viewer=viewer,
-        box=box,
-        unread_only=unread_only,
-        starred_only=starred_only,
-        conversation_id=conversation_id,
-        with_user_id=with_user_id,
-        position=position,
-        size=size,
-    )
+    page = list_edges(viewer=viewer, **asked)
     seen = see_by_id(viewer.user_id, [message_id for _, message_id in page.items])
     return page.with_items(sorted(seen, key=_edge_of, reverse=True))
 
@@ -168,7 +158,14 @@ def list_edges(
     position: Position | None = None,
     size: int,
 ) -> Page[Edge]:
-    """Return the same page, of each message only when it was sent and its id."""
+    """Return one page of messages across the viewer's conversations, newest first; of each only
+    when it was sent and its id.
+
+    ``box``: ``inbox`` others' messages, ``sent`` one's own, ``all`` both; ``with_user_id``: those
+    of the direct conversation with this person.
+
+    :raises ConversationNotFound: the viewer is not in the conversation given.
+    """
     wanted = Wanted(viewer.user_id, box, unread_only, starred_only, position)
     found = conversations.live_participations(viewer.user_id)
     if conversation_id is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Required, TypedDict, Unpack
 from uuid import UUID
 
 from django.db.models import F, Q, QuerySet
@@ -64,32 +65,26 @@ SORTED = 1_000  # so many keys of conversations are fetched at once, to look for
 # --- history --------------------------------------------------------------------------------------
 
 
+class Asked(TypedDict, total=False):
+    """What ``history`` takes beside the viewer and their place."""
+
+    before: int | None
+    after: int | None
+    around: int | None
+    changed_after: int | None
+    position: Position | None
+    size: Required[int]
+
+
 def list_history(
-    *,
-    viewer: User,
-    conversation_id: UUID,
-    before: int | None = None,
-    after: int | None = None,
-    around: int | None = None,
-    changed_after: int | None = None,
-    position: Position | None = None,
-    size: int,
+    *, viewer: User, conversation_id: UUID, **asked: Unpack[Asked]
 ) -> Page[SeenMessage]:
-    """Return one page of a conversation: newest first; with ``after`` and ``changed_after`` oldest
-    first.
+    """Return the page of ``history`` of a conversation known by its id.
 
     :raises ConversationNotFound: the viewer is not in it.
     """
-    return history(
-        viewer=viewer,
-        mine=conversations.get_participation(viewer=viewer, conversation_id=conversation_id),
-        before=before,
-        after=after,
-        around=around,
-        changed_after=changed_after,
-        position=position,
-        size=size,
-    )
+    mine = conversations.get_participation(viewer=viewer, conversation_id=conversation_id)
+    return history(viewer=viewer, mine=mine, **asked)
 
 
 def history(
@@ -103,7 +98,9 @@ def history(
     position: Position | None = None,
     size: int,
 ) -> Page[SeenMessage]:
-    """Return the same page, by the viewer's own row in the conversation."""
+    """Return one page of a conversation, by the viewer's own row in it: newest first; with
+    ``after`` and ``changed_after`` oldest first.
+    """
     if around is not None and position is None:
         return _around(viewer, mine, around, size)
     rising = after is not None or changed_after is not None
