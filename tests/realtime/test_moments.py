@@ -50,13 +50,17 @@ class TestReceiptsInALargeConversation:
 
         got = asyncio.run(scene())
         assert len(got) < 10
-        assert list(got[0]) == ["type", "conversation", "at", "user_id", "read_seq", "others"]
+        one = ["type", "conversation", "at", "user_id", "read_seq"]
+        # The second may end before the last few have read: one who is left has no others beside.
+        assert {tuple(e) for e in got} <= {(*one, "others"), tuple(one)}
         receipts = [
-            r for e in got for r in ({k: e[k] for k in ("user_id", "read_seq")}, *e["others"])
+            receipt
+            for e in got
+            for receipt in ({k: e[k] for k in ("user_id", "read_seq")}, *e.get("others", ()))
         ]
         assert {r["user_id"] for r in receipts} == {str(reader.user_id) for reader in readers[:30]}
         assert sorted(r["read_seq"] for r in receipts) == [2] * 29 + [3]
-        assert all(e["read_seq"] >= r["read_seq"] for e in got for r in e["others"])
+        assert all(e["read_seq"] >= r["read_seq"] for e in got for r in e.get("others", ()))
 
     def test_are_cut_to_what_one_event_holds(self, server, bearer, ada, crowd, monkeypatch):
         monkeypatch.setattr(moments, "MOST_GATHERED", 2)
