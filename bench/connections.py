@@ -84,7 +84,7 @@ class Client(asyncio.Protocol):
 
 
 @contextmanager
-def serving(folder: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def serving() -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Serve the database that the environment names; give the process and its port."""
     server = subprocess.Popen(
         [sys.executable, "manage.py", "serve", "--workers", "1"],
@@ -181,6 +181,29 @@ async def deliver(url: str, token: str, conversation: str, *, messages: int, soc
     async with asyncio.timeout(30):
         while Client.delivered - before < messages // 10 * 10 * sockets:  # noqa: ASYNC110 - others count
             await asyncio.sleep(0.05)
+
+
+def parser(text: str | None, *, sockets: int) -> argparse.ArgumentParser:
+    """Return the options that every bench of connections takes; ``sockets`` is how many there are
+    unless it is said.
+    """
+    options = argparse.ArgumentParser(description=(text or "").partition("\n")[0])
+    options.add_argument("--sockets", type=int, default=sockets)
+    options.add_argument("--kind", choices=sorted(BEGUN), default="websocket")
+    options.add_argument("--keep", type=Path, help="a file for the figures, in JSON")
+    return options
+
+
+@contextmanager
+def populated() -> Iterator[tuple[int, int, tuple[list[str], str]]]:
+    """Serve a database with the people in it; give the process, its port, and them."""
+    logging.disable(logging.INFO)  # of the client
+    raise_limit()
+    with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
+        prepare(folder)
+        made = populate()
+        with serving() as (server, port):
+            yield server.pid, port, made
 
 
 async def measure(
@@ -281,20 +304,11 @@ def prepare(folder: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--sockets", type=int, default=2_000)
-    parser.add_argument("--kind", choices=sorted(BEGUN), default="websocket")
-    parser.add_argument("--messages", type=int, default=100)
-    parser.add_argument("--minutes", type=float, default=0)
-    parser.add_argument("--keep", type=Path, help="a file for the samples, in JSON")
-    options = parser.parse_args()
-    logging.disable(logging.INFO)  # of the client
-    raise_limit()
-    with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
-        prepare(folder)
-        made = populate()
-        with serving(folder) as (server, port):
-            asyncio.run(measure(options, server.pid, port, made))
+    options = parser(__doc__, sockets=2_000)
+    options.add_argument("--messages", type=int, default=100)
+    options.add_argument("--minutes", type=float, default=0)
+    with populated() as (pid, port, made):
+        asyncio.run(measure(options.parse_args(), pid, port, made))
 
 
 if __name__ == "__main__":

@@ -14,18 +14,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import logging
 import re
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
 from connections import (
-    BEGUN,
     HANDSHAKE,
     PORTS,
     Client,
@@ -34,10 +30,8 @@ from connections import (
     described,
     memory,
     open_all,
-    populate,
-    prepare,
-    raise_limit,
-    serving,
+    parser,
+    populated,
 )
 
 PATIENCE_S = 180.0
@@ -203,20 +197,12 @@ async def say_last(url: str, token: str, conversation: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--sockets", type=int, default=10_000)
-    parser.add_argument("--kind", choices=sorted(BEGUN), default="websocket")
-    parser.add_argument("--seconds", type=float, default=2.0, help="within which all come back")
-    parser.add_argument("--keep", type=Path, help="a file for the figures, in JSON")
-    options = parser.parse_args()
-    logging.disable(logging.INFO)  # of the client
-    raise_limit()
-    with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
-        prepare(folder)
-        made = populate()
+    parsed = parser(__doc__, sockets=10_000)
+    parsed.add_argument("--seconds", type=float, default=2.0, help="within which all come back")
+    options = parsed.parse_args()
+    with populated() as (pid, port, made):
         machine = described()
-        with serving(folder) as (server, port):
-            found = asyncio.run(storm(options, server.pid, port, made))
+        found = asyncio.run(storm(options, pid, port, made))
     for name, value in found.items():
         print(f"{name}: {value:.2f}" if isinstance(value, float) else f"{name}: {value}")
     if options.keep:

@@ -11,24 +11,14 @@ from django.utils.crypto import constant_time_compare
 from parley.accounts.models import User
 from parley.accounts.operations.credentials import COARSE
 from parley.accounts.people import COLUMNS, Person, read_person
-from parley.accounts.queries import addressed
+from parley.accounts.queries import LIVE_OPAQUE, LIVE_SIGN_IN, SESSION_SQL, addressed
 from parley.kernel.async_database import rows
 from parley.kernel.database import instant_value, uuid_value
 from parley.kernel.text import is_storable
 
 PERSON = ", ".join(f"u.{column}" for column in COLUMNS)
-SIGN_IN_SQL = f"""
-SELECT {PERSON}
-  FROM accounts_signin s JOIN accounts_user u ON u.user_id = s.user_id
- WHERE s.sign_in_id = %s AND u.user_id = %s AND s.security_stamp = u.security_stamp AND u.is_active
-"""  # noqa: S608 - the names are ours
-TOKEN_SQL = f"""
-SELECT {PERSON}, t.last_used_at
-  FROM accounts_opaquetoken t JOIN accounts_user u ON u.user_id = t.user_id
- WHERE t.digest = %s AND (t.expiry IS NULL OR t.expiry > %s)
-   AND t.security_stamp = u.security_stamp AND u.is_active
-"""  # noqa: S608
-SESSION_SQL = "SELECT session_data FROM django_session WHERE session_key = %s AND expire_date > %s"
+SIGN_IN_SQL = f"SELECT {PERSON} {LIVE_SIGN_IN}"
+TOKEN_SQL = f"SELECT {PERSON}, t.last_used_at {LIVE_OPAQUE}"
 USER_SQL = (
     f"SELECT {PERSON}, u.security_stamp FROM accounts_user u WHERE u.user_id = %s AND u.is_active"  # noqa: S608
 )

@@ -38,17 +38,18 @@ __all__ = [
 
 
 # Every request asks one of these: they are written out, for the ORM takes longer than the database.
-SIGN_IN_SQL = """
-SELECT u.*, s.refresh_jti
+LIVE_SIGN_IN = """
   FROM accounts_signin s JOIN accounts_user u ON u.user_id = s.user_id
  WHERE s.sign_in_id = %s AND s.user_id = %s AND s.security_stamp = u.security_stamp AND u.is_active
 """
-OPAQUE_SQL = """
-SELECT u.*, t.token_id, t.last_used_at
+LIVE_OPAQUE = """
   FROM accounts_opaquetoken t JOIN accounts_user u ON u.user_id = t.user_id
  WHERE t.digest = %s AND (t.expiry IS NULL OR t.expiry > %s)
    AND t.security_stamp = u.security_stamp AND u.is_active
 """
+SESSION_SQL = "SELECT session_data FROM django_session WHERE session_key = %s AND expire_date > %s"
+SIGN_IN_SQL = f"SELECT u.*, s.refresh_jti {LIVE_SIGN_IN}"
+OPAQUE_SQL = f"SELECT u.*, t.token_id, t.last_used_at {LIVE_OPAQUE}"
 PEOPLE_SQL = f"SELECT {', '.join(COLUMNS)} FROM accounts_user WHERE {{chosen}}"  # noqa: S608
 
 

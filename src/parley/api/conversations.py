@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -38,30 +38,39 @@ from parley.conversations.operations import (
 from parley.http.parameters import USERS, Amount, Choice, Flag
 from parley.messaging import operations as messaging
 from parley.messaging import queries as messages
+from parley.messaging.queries import Filters
 from parley.messaging.seen import SeenConversation
 
 ARCHIVED = Flag("archived", "`true`: those I archived, and only those.")
 KIND = Choice("kind", "Only conversations of this kind.", words=tuple(Kind.values))
 UNREAD = Flag("unread", "`true`: only where something is unread.")
 FEW = Amount("messages", "How many of the newest messages to nest: 0–100.", default=1, most=100)
+FILTERS = (ARCHIVED, KIND, UNREAD, FEW)
 MANY = Amount("messages", "How many of the newest messages to nest: 0–100.", default=20, most=100)
+
+
+def read_filters(query: Mapping[str, str]) -> Filters:
+    """Return which conversations are asked for, and how many messages of each.
+
+    :raises Invalid: not as it may be asked.
+    """
+    return {
+        "archived": ARCHIVED.read(query),
+        "kind": KIND.read(query),
+        "unread_only": UNREAD.read(query),
+        "messages": FEW.read(query),
+    }
 
 
 class ConversationViewSet(BaseViewSet):
     """Conversations that I am in."""
 
-    @operation(
-        answers={200: page_of(ConversationSerializer)}, takes=(ARCHIVED, KIND, UNREAD, FEW, *PAGED)
-    )
+    @operation(answers={200: page_of(ConversationSerializer)}, takes=(*FILTERS, *PAGED))
     def list(self, request: Request) -> Response:
         """My conversations, latest activity first."""
-        query = request.query_params
         found = messages.list_conversations(
             viewer=self.viewer,
-            archived=ARCHIVED.read(query),
-            kind=KIND.read(query),
-            unread_only=UNREAD.read(query),
-            messages=FEW.read(query),
+            **read_filters(request.query_params),
             position=self.position,
             size=self.size,
         )

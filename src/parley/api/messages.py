@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from parley.http.parameters import Choice, Exclusive, Flag, Id, Place, only_one
 from parley.http.throttling import SendThrottle
 from parley.messaging import operations, queries
 from parley.messaging.drafts import Draft
+from parley.messaging.queries import Places
 from parley.messaging.refusals import (
     ClientIdReused,
     MayNotRetract,
@@ -51,6 +53,21 @@ AFTER = Place("after", "Only what came after this `seq`, oldest first.")
 AROUND = Place("around", "What is around this `seq`, and the message itself.")
 CHANGED_AFTER = Place("changed_after", "Only what changed after this revision, in that order.")
 PLACES = (BEFORE, AFTER, AROUND, CHANGED_AFTER)
+
+
+def read_places(query: Mapping[str, str]) -> Places:
+    """Return from where on, or around what, a history is asked for.
+
+    :raises Invalid: not as it may be asked.
+    """
+    only_one(query, *PLACES)
+    return {
+        "before": BEFORE.read(query),
+        "after": AFTER.read(query),
+        "around": AROUND.read(query),
+        "changed_after": CHANGED_AFTER.read(query),
+    }
+
 
 SENDING = (KeyMismatch, UnknownReply, ConversationNotFound, Blocked, ClientIdReused)
 
@@ -94,12 +111,10 @@ class HistoryViewSet(SendingViewSet):
 
         `before`, `after`, `around` and `changed_after` exclude each other.
         """
-        query = request.query_params
-        only_one(query, *PLACES)
         found = queries.list_history(
             viewer=self.viewer,
             conversation_id=conversation_id,
-            **{place.name: place.read(query) for place in PLACES},
+            **read_places(request.query_params),
             position=self.position,
             size=self.size,
         )

@@ -10,15 +10,14 @@ from typing import Any
 from django.contrib.sessions.backends import db
 from django.utils import timezone
 
+from parley.accounts.queries import SESSION_SQL
 from parley.kernel.database import rows
-
-READ_SQL = "SELECT session_data FROM django_session WHERE session_key = %s AND expire_date > %s"
 
 
 class SessionStore(db.SessionStore):
     def load(self) -> dict[str, Any]:
         """Return what the session holds; of one that is not there or over, nothing."""
-        found = rows(READ_SQL, [self.session_key, timezone.now()])
+        found = rows(SESSION_SQL, [self.session_key, timezone.now()])
         if not found:
             self._session_key = None
             return {}

@@ -16,11 +16,11 @@ from weakref import WeakKeyDictionary
 
 from asgiref.sync import ThreadSensitiveContext
 from django.core.handlers.asgi import ASGIHandler
-from django.db import connection
 
 from parley.http.guard import refuse
 from parley.http.refusals import as_api_exception
 from parley.kernel.errors import Unavailable
+from parley.kernel.threads import close_connection
 
 MOST_WAITING = 1_000
 
@@ -93,12 +93,8 @@ class LentThreads:
 
     async def close(self) -> None:
         for thread in self._all:
-            await self._loop.run_in_executor(thread, _leave)
+            await self._loop.run_in_executor(thread, close_connection)
             thread.shutdown()
-
-
-def _leave() -> None:
-    connection.close()  # the one of the thread that runs this
 
 
 class Turns(ASGIHandler):

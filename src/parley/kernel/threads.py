@@ -24,8 +24,12 @@ class Threads:
     next.
     """
 
-    def __init__(self, name: str) -> None:
-        self._threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix=name)
+    def __init__(self, name: str, most: int = MOST_THREADS) -> None:
+        self._threads, self._most = ThreadPoolExecutor(most, thread_name_prefix=name), most
+
+    async def once(self, call: Callable[[], R]) -> R:
+        """Return what a call gives that must not be made twice."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _once, call)
 
     async def ask(self, question: Callable[[], R]) -> R:
         """Return what a question gives that may be asked twice; after a lost connection it is.
@@ -36,28 +40,38 @@ class Threads:
 
     async def close(self) -> None:
         """Close the connections of all threads, and end them."""
-        loop, everyone = asyncio.get_running_loop(), Barrier(MOST_THREADS)
+        loop, everyone = asyncio.get_running_loop(), Barrier(self._most)
         leave = partial(loop.run_in_executor, self._threads, _leave, everyone)
-        await asyncio.gather(*(leave() for _ in range(MOST_THREADS)))
+        await asyncio.gather(*(leave() for _ in range(self._most)))
         self._threads.shutdown()
 
 
 def _asked(question: Callable[[], R]) -> R:
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return question()
+            return _once(question)
         except (OperationalError, InterfaceError):
-            connection.close()
+            close_connection()
             if attempt == ATTEMPTS:
                 raise
-        finally:
-            if connection.vendor == "postgresql":  # lent by a pool
-                connection.close()
     raise AssertionError("unreachable")
 
 
+def _once(call: Callable[[], R]) -> R:
+    try:
+        return call()
+    finally:
+        if connection.vendor == "postgresql":  # lent by a pool
+            close_connection()
+
+
+def close_connection() -> None:
+    """Close the connection of the thread that runs this."""
+    connection.close()
+
+
 def _leave(everyone: Barrier) -> None:
-    connection.close()  # the one of the thread that runs this
+    close_connection()
     everyone.wait()  # so that each thread runs it once
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -22,6 +22,7 @@ from parley.conversations.events import tell_committed
 from parley.kernel.async_database import database
 from parley.kernel.database import ATTEMPTS
 from parley.kernel.errors import Invalid, Refusal, Unavailable
+from parley.kernel.threads import Threads
 from parley.messaging.drafts import Draft
 from parley.messaging.operations import messages_sent, one_trip, send_many
 from parley.messaging.operations.sending import news_of
@@ -82,27 +83,13 @@ class ThreadWriter:
     """Sends by ``send_many``, in one thread: what takes part in its transaction takes part here."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._thread = Threads("writer", most=1)
 
     async def write(self, drafts: Sequence[Draft]) -> Mapping[int, Result]:
-        loop = asyncio.get_running_loop()
-        return dict(enumerate(await loop.run_in_executor(self._thread, _send, drafts)))
+        return dict(enumerate(await self._thread.once(partial(send_many, drafts))))
 
     async def stop(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, _close)
-        self._thread.shutdown()
-
-
-def _close() -> None:
-    connection.close()  # the one of the thread that runs this
-
-
-def _send(drafts: Sequence[Draft]) -> list[Result]:
-    try:
-        return send_many(drafts)
-    finally:
-        if connection.vendor == "postgresql":  # lent by a pool
-            connection.close()
+        await self._thread.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +111,7 @@ class GroupCommit:
         self._by_thread: Writer = ThreadWriter()
         self._queue: list[_Waiting] = []
         self._aside: dict[object, list[_Waiting]] = {}
-        self._side_threads = ThreadPoolExecutor(SIDE_LANES, thread_name_prefix="side-lane")
+        self._side_threads = Threads("side-lane", most=SIDE_LANES)
         self._unanswered = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_running = False
@@ -150,7 +137,7 @@ class GroupCommit:
         while self._tasks:
             await asyncio.wait(self._tasks)
         await self._by_thread.stop()
-        self._side_threads.shutdown()
+        await self._side_threads.close()
 
     def _enqueue(self, waiting: _Waiting) -> None:
         if waiting.draft.where in self._aside:
@@ -202,12 +189,11 @@ class GroupCommit:
 
     async def _work_aside(self, where: object) -> None:
         """Send what waits for one conversation, batch by batch, in its order."""
-        loop = asyncio.get_running_loop()
         while self._aside[where]:
             batch, self._aside[where] = self._aside[where], []
             drafts = [waiting.draft for waiting in batch]
             try:
-                results = await loop.run_in_executor(self._side_threads, _send, drafts)
+                results = await self._side_threads.once(partial(send_many, drafts))
             except Exception as error:  # noqa: BLE001 - as above
                 self._fail(batch, error)
                 continue

@@ -65,13 +65,18 @@ SORTED = 1_000  # so many keys of conversations are fetched at once, to look for
 # --- history --------------------------------------------------------------------------------------
 
 
-class Asked(TypedDict, total=False):
-    """What ``history`` takes beside the viewer and their place."""
+class Places(TypedDict, total=False):
+    """From where on, or around what, a history is asked for."""
 
     before: int | None
     after: int | None
     around: int | None
     changed_after: int | None
+
+
+class Asked(Places, total=False):
+    """What ``history`` takes beside the viewer and their own row."""
+
     position: Position | None
     size: Required[int]
 
@@ -170,6 +175,15 @@ def get_conversation(
     """
     mine = conversations.get_participation(viewer=viewer, conversation_id=conversation_id)
     return show(viewer, [mine], newest(viewer, [mine], messages), CAP)[0]
+
+
+class Filters(TypedDict, total=False):
+    """Which conversations are asked for, and how many messages of each."""
+
+    archived: bool
+    kind: str | None
+    unread_only: bool
+    messages: int
 
 
 def list_conversations(

@@ -10,14 +10,14 @@ from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from parley.accounts import queries as accounts
-from parley.api.conversations import ARCHIVED, FEW, KIND, UNREAD
+from parley.api.conversations import FILTERS, read_filters
 from parley.api.lane.answers import Answer, encode
 from parley.api.lane.credentials import Proved
 from parley.api.lane.requests import Arrived, NotMine
-from parley.api.messages import PLACES
+from parley.api.messages import PLACES, read_places
 from parley.http import wire
 from parley.http.paging import links, read_cursor
-from parley.http.parameters import CURSOR, LARGEST, LIMIT, USERS, only_one
+from parley.http.parameters import CURSOR, LARGEST, LIMIT, USERS
 from parley.kernel.errors import Invalid
 from parley.kernel.paging import Page, Position
 from parley.kernel.threads import markers, readers
@@ -30,7 +30,7 @@ Prepared = Callable[[], Awaitable[Answer]]
 
 PAGED = {LIMIT.name, CURSOR.name, USERS.name}
 PLACE_NAMES = {place.name for place in PLACES}
-INBOX_NAMES = {parameter.name for parameter in (ARCHIVED, KIND, UNREAD, FEW)}
+INBOX_NAMES = {parameter.name for parameter in FILTERS}
 HISTORY_SCOPE, INBOX_SCOPE = "HistoryViewSet.list", "ConversationViewSet.list"
 
 
@@ -46,8 +46,7 @@ async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUI
     """Return what answers ``GET /api/conversations/{id}/messages/``."""
     try:
         paging = read_paging(request, HISTORY_SCOPE, PLACE_NAMES)
-        only_one(request.query, *PLACES)
-        places = {place.name: place.read(request.query) for place in PLACES}
+        places = read_places(request.query)
     except Invalid:
         raise NotMine from None
 
@@ -67,21 +66,15 @@ async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUI
 
 async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
     """Return what answers ``GET /api/conversations/``."""
-    query = request.query
     try:
         paging = read_paging(request, INBOX_SCOPE, INBOX_NAMES)
-        wanted = {
-            "archived": ARCHIVED.read(query),
-            "kind": KIND.read(query),
-            "unread_only": UNREAD.read(query),
-            "messages": FEW.read(query),
-        }
+        filters = read_filters(request.query)
     except Invalid:
         raise NotMine from None
 
     def ask() -> Answer:
         found = queries.list_conversations(
-            viewer=proved.viewer, **wanted, position=paging.position, size=paging.size
+            viewer=proved.viewer, **filters, position=paging.position, size=paging.size
         )
         people = _people(proved, found.items, compact=paging.compact)
         return _page(request, found, wire.conversation, people, INBOX_SCOPE)

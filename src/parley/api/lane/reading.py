@@ -19,23 +19,22 @@ from parley.api.lane.asking import (
     HISTORY_SCOPE,
     INBOX_SCOPE,
     PAGED,
+    PLACE_NAMES,
     Prepared,
     read_paging,
     read_seq,
 )
 from parley.api.lane.credentials import Proved
 from parley.api.lane.requests import Arrived, NotMine
-from parley.api.messages import AFTER, AROUND, BEFORE, CHANGED_AFTER
+from parley.api.messages import AROUND, read_places
 from parley.http import wire
 from parley.http.paging import links
-from parley.http.parameters import CURSOR, LIMIT, only_one
+from parley.http.parameters import CURSOR, LIMIT
 from parley.kernel.errors import Invalid
 from parley.kernel.paging import Page
 from parley.messaging import express
 from parley.messaging.express import Row
 from parley.messaging.seen import News
-
-PLACES = {place.name: place for place in (BEFORE, AFTER, CHANGED_AFTER)}
 
 
 async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
@@ -43,9 +42,8 @@ async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUI
     if AROUND.name in request.query or _sees_by_acquaintance():
         return await asking.prepare_history(request, proved, conversation_id)
     try:
-        size, position, compact = read_paging(request, HISTORY_SCOPE, PLACES.keys())
-        only_one(request.query, *PLACES.values())
-        places = {name: place.read(request.query) for name, place in PLACES.items()}
+        size, position, compact = read_paging(request, HISTORY_SCOPE, PLACE_NAMES)
+        places = read_places(request.query)
     except Invalid:
         raise NotMine from None
 
@@ -53,7 +51,9 @@ async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUI
         found = await express.list_history(
             viewer_id=proved.viewer.user_id,
             conversation_id=conversation_id,
-            **places,
+            before=places["before"],
+            after=places["after"],
+            changed_after=places["changed_after"],
             position=position,
             size=size,
         )
