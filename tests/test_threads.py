@@ -4,7 +4,7 @@ import pytest
 from django.db import OperationalError, connection, connections
 
 from parley.accounts.models import User
-from parley.kernel.threads import MOST_THREADS, close_threads, markers, readers
+from parley.kernel.threads import MOST_THREADS, Threads, close_threads, markers, readers
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
 
@@ -28,7 +28,11 @@ def asked():
 class TestThreads:
     def test_keep_their_connection_unless_a_pool_has_them(self):
         async def twice():
-            return [await readers().ask(asked) for _ in range(2)]
+            one = Threads("one", most=1)
+            try:
+                return [await one.ask(asked) for _ in range(2)]
+            finally:
+                await one.close()
 
         (keeper, first), (other, second) = run(twice)
 

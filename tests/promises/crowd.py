@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import connection
 from django.utils import timezone
 
 from parley.accounts.models import User
 from parley.conversations.models import Conversation, Participant
 from parley.kernel import ids
+from parley.kernel.bulk import renew_statistics
 from parley.messaging.models import Flag, Mark, Message
 from tests.talk import group
 
@@ -26,7 +26,7 @@ def long_talk(owner: User, *others: User, messages: int, members: int = 0) -> UU
     _join(conversation, crowd)
     _say(conversation, [owner, *others], messages)
     _mark(conversation, [owner, *others], messages)
-    analyze()
+    renew_statistics()
     return talk
 
 
@@ -90,14 +90,3 @@ def _mark(conversation: Conversation, people: list[User], messages: int) -> None
         ]
         Mark.objects.bulk_create(rows, batch_size=500)
         where.filter(user=person).update(version=len(rows))
-
-
-def analyze() -> None:
-    """Let the database know its sizes, as it does by itself in time."""
-    tables = [m._meta.db_table for m in (Conversation, Participant, Message, Mark, User)]
-    with connection.cursor() as cursor:
-        if connection.vendor == "mysql":
-            cursor.execute(f"ANALYZE TABLE {', '.join(tables)}")
-        else:
-            for table in tables:
-                cursor.execute(f"ANALYZE {table}")

@@ -16,8 +16,23 @@ from django.db import connection
 from uvicorn import Config, Server
 
 from parley.http.tokens import sign_in
+from parley.kernel.async_database import close_database
 from parley.realtime.lines import Line, StreamLine
 from parley.realtime.service import Live
+
+
+def closing(application):
+    """An application that lets go of its loop's connections when the server ends."""
+
+    async def served(scope, receive, send):
+        async def sending(message):
+            if message["type"] == "lifespan.shutdown.complete":
+                await close_database()
+            await send(message)
+
+        await application(scope, receive, sending if scope["type"] == "lifespan" else send)
+
+    return served
 
 
 @contextmanager
@@ -27,7 +42,7 @@ def serving(application, buffered=None, **others):
     ``buffered`` is how many bytes the kernel keeps for a client that does not read.
     """
     lines = {"http": StreamLine, "ws": Line} | others
-    config = Config(application, port=0, log_config=None, lifespan="on", **lines)
+    config = Config(closing(application), port=0, log_config=None, lifespan="on", **lines)
     server = Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -18,7 +18,7 @@ from parley.kernel.text import is_storable
 
 PERSON = ", ".join(f"u.{column}" for column in COLUMNS)
 SIGN_IN_SQL = f"SELECT {PERSON} {LIVE_SIGN_IN}"
-TOKEN_SQL = f"SELECT {PERSON}, t.last_used_at {LIVE_OPAQUE}"
+TOKEN_SQL = f"SELECT {PERSON}, t.token_id, t.last_used_at {LIVE_OPAQUE}"
 USER_SQL = (
     f"SELECT {PERSON}, u.security_stamp FROM accounts_user u WHERE u.user_id = %s AND u.is_active"  # noqa: S608
 )
@@ -31,12 +31,14 @@ async def signed_in(*, sign_in_id: UUID, user_id: UUID) -> Person | None:
     return read_person(found[0]) if found else None
 
 
-async def token_owner(*, digest: str, at: datetime) -> Person | None:
-    """Return the user of an opaque token; nobody too if its use is to be noted, which writes."""
+async def token_owner(*, digest: str, at: datetime) -> tuple[Person, UUID] | None:
+    """Return the user of an opaque token, and the token's id; nobody too if its use is to be noted,
+    which writes.
+    """
     found = await rows(TOKEN_SQL, [digest, at])
     if not found or found[0][-1] is None or instant_value(found[0][-1]) <= at - COARSE:
         return None
-    return read_person(found[0])
+    return read_person(found[0]), uuid_value(found[0][-2])
 
 
 async def session_user(*, session_key: str, at: datetime) -> Person | None:

@@ -51,6 +51,11 @@ def as_person(user: User) -> Person:
     return Person(*(getattr(user, column) for column in COLUMNS))
 
 
+def as_user(person: Person) -> User:
+    """Return the user whom a person with contact details shows, not read again."""
+    return User(**{column: getattr(person, column) for column in COLUMNS})
+
+
 def read_person(row: Sequence[Any]) -> Person:
     """Return the person of a row that begins with ``COLUMNS``, as a driver gives it."""
     user_id, username, first_name, last_name, email, phone_number, role, created_at = row[:8]

@@ -21,7 +21,7 @@ from parley.kernel.async_database import database, rows
 from parley.kernel.errors import Unavailable
 from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
-from parley.messaging.cursors import MOST_KNOWN, Cursor, Known
+from parley.messaging.cursors import LEFT, MOST_KNOWN, Cursor, Known
 from parley.messaging.models import Flag
 from parley.messaging.operations.reading import FURTHEST
 from parley.messaging.seen import News, ReadState, UnreadTotal
@@ -287,21 +287,48 @@ async def read_up_to(*, viewer_id: UUID, conversation_id: UUID, seq: int | None)
     return ReadState(read_seq, watermark, unread)
 
 
-# --- sync with nothing new ------------------------------------------------------------------------
+# --- where one is, and sync with nothing new ------------------------------------------------------
 
-# What changed for the viewer since a generation, and the state of the fence, in one snapshot.
-NEWS = f"""
-SELECT f.current, f.settled, {NONCE.format("f.current")}, {NONCE.format("%s")}, changed.*
+CHANGED_GEN = "CASE WHEN p.left_at IS NULL THEN greatest(p.gen, c.gen) ELSE p.gen END"
+# The state of the fence, and what changed for the viewer since a generation, in one snapshot.
+STATE = """
+SELECT f.current, f.settled, {nonces}, changed.*
   FROM conversations_fence f
   LEFT JOIN LATERAL (
-       SELECT p.conversation_id, c.revision, p.version, greatest(p.gen, c.gen) AS gen
+       SELECT p.conversation_id, CASE WHEN p.left_at IS NULL THEN c.revision ELSE {left} END,
+              p.version, {gen} AS gen
          FROM conversations_participant p
          JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
-        WHERE p.user_id = %s
-          AND CASE WHEN p.left_at IS NULL THEN greatest(p.gen, c.gen) ELSE p.gen END > %s
-        LIMIT {MOST_KNOWN + 1}) AS changed ON true
+        WHERE p.user_id = %s AND {gen} > {since}
+        LIMIT {most}) AS changed ON true
  WHERE f.id = 1
-"""  # noqa: S608
+"""
+
+
+def _state(*nonces: str, since: str) -> str:
+    return STATE.format(
+        nonces=", ".join(NONCE.format(each) for each in nonces),
+        left=LEFT,
+        gen=CHANGED_GEN,
+        since=since,
+        most=MOST_KNOWN + 1,
+    )
+
+
+NEWS = _state("f.current", "%s", since="%s")
+HERE = _state("f.current", since="f.settled")
+
+
+async def here(*, viewer_id: UUID) -> str | None:
+    """Return the cursor of someone who has everything, as ``sync.here`` does; None where that takes
+    more than one look.
+    """
+    found = await rows(HERE, [viewer_id])
+    if not found or found[0][2] is None or len(found) > MOST_KNOWN:
+        return None
+    current, settled, nonce = found[0][:3]
+    known = {row[3]: Known(*row[4:6]) for row in found if row[3] is not None}
+    return Cursor(current, nonce, settled, known).write(viewer_id)
 
 
 async def nothing_new(*, viewer_id: UUID, cursor: str) -> News | None:

@@ -13,18 +13,19 @@ import contextlib
 import random
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from parley.conversations import epochs, fence
 from parley.conversations.acquaintance import sharing_with
 from parley.conversations.events import Event, Type, happened
+from parley.kernel.threads import Threads
 from parley.messaging import listening
 from parley.messaging.listening import OwnChange
 from parley.messaging.operations.following import keep_lists
@@ -82,8 +83,8 @@ class Hub:
         self._rounds: list[asyncio.Future[None]] = []  # who waits until the wants of now are told
         self.place = Place(0, 0, "")
         self._tasks: list[asyncio.Task[None]] = []
-        self._thread = ThreadPoolExecutor(1, "parley-hub")
-        self._doors = ThreadPoolExecutor(DOORS, "parley-doors")
+        self._thread = Threads("parley-hub", most=1)
+        self._doors = Threads("parley-doors", most=DOORS)
         self._loop = asyncio.get_running_loop()
         self._is_leaving = False
         self.presence = Presence(self.of, self.signal)
@@ -123,24 +124,12 @@ class Hub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._broker.stop()
-        self._thread.shutdown(wait=False)
-        self._doors.shutdown(wait=False)
+        await self._thread.close()
+        await self._doors.close()
 
     async def ask(self, question: Callable[..., T], *args: Any, **named: Any) -> T:
         """Ask the database for a connection; nothing that is delivered waits for it."""
-        return await self._ask(self._doors, question, *args, **named)
-
-    async def _ask(
-        self, thread: ThreadPoolExecutor, question: Callable[..., T], *args: Any, **named: Any
-    ) -> T:
-        def asked() -> T:
-            close_old_connections()
-            try:
-                return question(*args, **named)
-            finally:
-                close_old_connections()
-
-        return await self._loop.run_in_executor(thread, asked)
+        return await self._doors.ask(partial(question, *args, **named))
 
     # --- connections
 
@@ -295,10 +284,10 @@ class Hub:
 
     async def _pull(self, wants: Sequence[Want], online: frozenset[UUID]) -> list[Pulled]:
         settled = self.place.settled
-        return await self._ask(self._thread, pull.pull, wants, online=online, settled=settled)
+        return await self._thread.ask(partial(pull.pull, wants, online=online, settled=settled))
 
     async def _pull_own(self, wanted: Mapping[Key, int | None]) -> list[PulledOwn]:
-        return await self._ask(self._thread, pull_own, wanted, settled=self.place.settled)
+        return await self._thread.ask(partial(pull_own, wanted, settled=self.place.settled))
 
     def _remember(self, pulled: Pulled) -> None:
         for user_id, version in pulled.versions.items():
@@ -324,7 +313,7 @@ class Hub:
             await self._note_place()
             return
         told, online = self.place.settled, self.online
-        place, changed, own = await self._ask(self._thread, _settle, told, online)
+        place, changed, own = await self._thread.ask(partial(_settle, told, online))
         if len(changed) > MOST_SCANNED or own is None:
             await self.tell(self.online, event("resync", timezone.now(), content={}))
         elif changed or own:
@@ -375,7 +364,7 @@ class Hub:
 
     async def _note_place(self) -> None:
         """Nobody listens: what happens until someone does is theirs to sync."""
-        place = await self._ask(self._thread, _place)
+        place = await self._thread.ask(_place)
         if not self._connections:  # nobody came meanwhile
             self.place = place
             self._heard.clear()

@@ -23,6 +23,18 @@ def kept(scope: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in scope["headers"] if name in KEPT]
 
 
+async def proved_at_once(application: Application, scope: Mapping[str, Any]) -> Proved | None:
+    """Return who opens a live connection, where the express lane stands in front and sees it by the
+    header Authorization; else None.
+    """
+    prove = getattr(application, "prove", None)
+    given = [value for name, value in scope["headers"] if name == b"authorization"]
+    if prove is None or len(given) != 1:
+        return None
+    found: Proved | None = await prove(given[0])
+    return found
+
+
 def carrying(body: bytes) -> Callable[[], Awaitable[dict[str, Any]]]:
     """Return what a request receives: its body, then nothing; its client never goes away."""
     is_read = False

@@ -19,7 +19,7 @@ from parley.http.refusals import as_api_exception, content_of
 from parley.kernel.errors import Refusal
 from parley.messaging import sync
 from parley.messaging.cursors import is_under_way
-from parley.realtime import inner, tickets
+from parley.realtime import greetings, inner, tickets
 from parley.realtime.connections import MISSED_AT_ONCE, Close, Connection
 from parley.realtime.frames import Frame, event
 from parley.realtime.hub import Hub, TooManyConnections
@@ -37,7 +37,9 @@ async def serve(
 ) -> None:
     """Serve one stream; ``Last-Event-ID`` or ``?cursor=`` first delivers what was missed."""
     try:
-        proved = await hub.ask(_prove, dict(scope))
+        proved = await inner.proved_at_once(application, scope)
+        if proved is None:
+            proved = await hub.ask(_prove, dict(scope))
         stream = Stream(hub, application, scope, proved, send)
         await stream.begin()
     except TooManyConnections:
@@ -185,7 +187,7 @@ class Stream:
             finally:
                 watching.cancel()
             return
-        cursor = await self._hub.ask(sync.here, viewer=self._proved[0])
+        cursor = await greetings.place(self._hub.ask, self._proved[0])
         self.connection.begin(cursor)
         frame = event("cursor", timezone.now(), content={"cursor": cursor})
         await self._put(written(frame, cursor))

@@ -15,17 +15,15 @@ from uuid import UUID
 import structlog
 from rest_framework.exceptions import APIException
 
-from parley.accounts.models import User
 from parley.conversations.acquaintance import sharing_with
 from parley.http import wire
 from parley.http.authentication import Proved
 from parley.http.handshakes import prove
 from parley.http.refusals import as_api_exception, content_of
 from parley.kernel.errors import Refusal
-from parley.messaging import operations, queries
+from parley.messaging import operations
 from parley.messaging.cursors import is_under_way
-from parley.messaging.sync import here
-from parley.realtime import inner, tickets
+from parley.realtime import greetings, inner, tickets
 from parley.realtime.connections import MISSED_AT_ONCE, Close, Connection
 from parley.realtime.frames import Frame, encode
 from parley.realtime.hub import HEARTBEAT_S, Hub, TooManyConnections
@@ -52,7 +50,9 @@ async def serve(
     """Serve one WebSocket, from its handshake to its end."""
     await receive()  # websocket.connect
     try:
-        proved = await hub.ask(_prove, dict(scope))
+        proved = await _at_once(application, scope)
+        if proved is None:
+            proved = await hub.ask(_prove, dict(scope))
     except APIException as refused:
         await _refuse(send, refused.status_code, content_of(refused, scope["path"]))
         return
@@ -70,6 +70,11 @@ async def serve(
         socket.connection.release()
         hub.leave(socket.connection)
         hub.presence.unwatch(socket.connection)
+
+
+async def _at_once(application: inner.Application, scope: Mapping[str, Any]) -> Proved | None:
+    has_ticket = bool(scope.get("query_string"))  # or may have, which goes before the header
+    return None if has_ticket else await inner.proved_at_once(application, scope)
 
 
 def _prove(scope: dict[str, Any]) -> Proved:
@@ -154,7 +159,7 @@ class Socket:
 
     async def _greet(self) -> None:
         # The connection hears of everything from before this cursor on: nothing falls between.
-        cursor, total = await self._hub.ask(_greeting, self.user)
+        cursor, total = await greetings.greet(self._hub.ask, self.user)
         self.connection.begin(cursor)
         hello = {
             "type": "hello",
@@ -345,10 +350,6 @@ class Socket:
         "resume": _take_resume,
         "ping": _take_ping,
     }
-
-
-def _greeting(user: User) -> tuple[str, Any]:
-    return here(viewer=user), queries.count_unread(viewer=user)
 
 
 def _parse(text: str) -> dict[str, Any]:

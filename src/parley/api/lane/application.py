@@ -15,16 +15,19 @@ from uuid import UUID
 import psycopg
 from django.db import DatabaseError, InterfaceError, connection
 
+from parley.accounts.credentials import Proof
 from parley.api.lane import asking, reading, sending
 from parley.api.lane.answers import Answer, refused, send_answer
-from parley.api.lane.credentials import Credentials, Proved
+from parley.api.lane.credentials import Credentials, Proved, by_header
 from parley.api.lane.requests import Arrived, NotMine, arrived, read_body
+from parley.http import authentication
 from parley.http.guard import Application, Message, Receive, Scope, Send
 from parley.http.throttling import wait_for
 from parley.kernel import ids
 
 CONVERSATION = "/api/conversations/"
 LIST, ONE = b"GET, POST, HEAD, OPTIONS", b"GET, HEAD, OPTIONS"
+LOST = (psycopg.Error, DatabaseError, InterfaceError)
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 # What changes here says nothing about anyone's credentials.
 HARMLESS = (CONVERSATION, "/api/messages/", "/api/blocks/")
@@ -102,6 +105,19 @@ class Lane:
             return None
         return answer
 
+    async def prove(self, header: bytes) -> authentication.Proved | None:
+        """Return who opens a live connection by this header Authorization; None: ask Django.
+
+        What was proved before does not count: the connection's own checks begin here.
+        """
+        if not self._is_open:
+            return None
+        try:
+            found = await by_header(header)
+        except (NotMine, *LOST):
+            return None
+        return found.viewer, found.by
+
     async def _answer(
         self, request: Arrived, route: Route, conversation_id: UUID | None, send: Send
     ) -> None:
@@ -110,7 +126,7 @@ class Lane:
         :raises NotMine: it is for Django after all; nothing was done, and nothing was sent.
         """
         answer, proved = await self._work(request, route, conversation_id)
-        by_session = proved.by_session
+        by_session = proved.by.proof is Proof.SESSION
         await send_answer(send, request, answer, allow=route.allow, by_session=by_session)
 
     async def _work(
@@ -124,7 +140,7 @@ class Lane:
         try:
             proved = await self._credentials.prove(request)
             work = await route.prepare(request, proved, *where)
-        except (psycopg.Error, DatabaseError, InterfaceError):
+        except LOST:
             # Django finds out by itself, and says so.
             raise NotMine from None
         if wait_for(route.rate, str(proved.viewer.user_id)) is not None:

@@ -23,8 +23,9 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
 from parley.accounts import express
+from parley.accounts.credentials import Credential, Proof
 from parley.accounts.models import User
-from parley.accounts.people import Person, as_person
+from parley.accounts.people import Person, as_person, as_user
 from parley.api.lane.requests import Arrived, NotMine
 from parley.http import wire
 from parley.http.authentication import INNER
@@ -47,7 +48,7 @@ class Proved:
     viewer: User
     person: wire.Json
     until: float
-    by_session: bool = False
+    by: Credential
     is_heavy: bool = False
 
 
@@ -68,10 +69,11 @@ class Credentials:
         inner = request.scope.get(INNER)
         if inner is not None:
             heavy = request.scope["method"] in SAFE and await is_heavy(viewer_id=inner[0].user_id)
-            return Proved(inner[0], wire.person(as_person(inner[0])), math.inf, is_heavy=heavy)
+            viewer, by = inner
+            return Proved(viewer, wire.person(as_person(viewer)), math.inf, by, heavy)
         header = request.headers.get(b"authorization")
         if header is not None:
-            return self._fresh(header) or self._keep(header, await _by_header(header))
+            return self._fresh(header) or self._keep(header, await by_header(header))
         asked = ASGIRequest(dict(request.scope), BytesIO())
         key = asked.COOKIES.get(settings.SESSION_COOKIE_NAME)
         if not key:
@@ -92,13 +94,20 @@ class Credentials:
         return proved
 
 
-async def _by_header(header: bytes) -> Proved:
+async def by_header(header: bytes) -> Proved:
+    """Return whom a header Authorization proves now.
+
+    :raises NotMine: nobody, as far as can be seen here.
+    """
     scheme, _, text = header.partition(b" ")
     if scheme == b"Bearer":
         return await _by_bearer(text)
     if scheme == b"Token" and text.isalnum():
         digest = hash_token(text.decode("latin-1"))
-        return await _proved(await express.token_owner(digest=digest, at=timezone.now()))
+        found = await express.token_owner(digest=digest, at=timezone.now())
+        if found is not None:
+            person, token_id = found
+            return await _proved(person, Credential(Proof.TOKEN, str(token_id)))
     raise NotMine
 
 
@@ -110,7 +119,7 @@ async def _by_bearer(text: bytes) -> Proved:
     sign_in_id, user_id = (_id(token.get(claim)) for claim in (SIGN_IN, USER))
     left = float(token["exp"]) - time.time()
     found = await express.signed_in(sign_in_id=sign_in_id, user_id=user_id)
-    return await _proved(found, left=left)
+    return await _proved(found, Credential(Proof.SIGN_IN, str(sign_in_id)), left=left)
 
 
 def _id(claim: object) -> UUID:
@@ -122,18 +131,15 @@ def _id(claim: object) -> UUID:
 
 async def _by_session(key: str) -> Proved:
     found = await express.session_user(session_key=key, at=timezone.now())
-    return await _proved(found, by_session=True)
+    return await _proved(found, Credential(Proof.SESSION, key))
 
 
-async def _proved(
-    person: Person | None, *, left: float = LIFE_S, by_session: bool = False
-) -> Proved:
+async def _proved(person: Person | None, by: Credential, *, left: float = LIFE_S) -> Proved:
     if person is None:
         raise NotMine
-    viewer = User(user_id=person.user_id, username=person.username, role=person.role)
     until = time.monotonic() + min(LIFE_S, left)
     heavy = await is_heavy(viewer_id=person.user_id)
-    return Proved(viewer, wire.person(person), until, by_session, heavy)
+    return Proved(as_user(person), wire.person(person), until, by, heavy)
 
 
 def _check_csrf(asked: ASGIRequest) -> None:
