@@ -160,11 +160,15 @@ def flags_of(
         terms = [_term(*each) for each in asked[start : start + MOST_TERMS]]
         sql = MARKS_SQL.format(chosen=" OR ".join(term for term, _ in terms))
         marks = rows(sql, [parameter for _, parameters in terms for parameter in parameters])
-        found |= {(named(who), named(where), seq): flags for who, where, seq, flags in marks}
+        found |= {(named(who), named(where), seq): flags for who, where, seq, flags, _ in marks}
     return found
 
 
-MARKS_SQL = "SELECT user_id, conversation_id, seq, flags FROM messaging_mark WHERE {chosen}"
+# No index has the version beside the flags; of one that has all it is asked for, SQLite reads the
+# marks of a whole conversation.
+MARKS_SQL = """
+SELECT user_id, conversation_id, seq, flags, version FROM messaging_mark WHERE {chosen}
+"""
 
 
 def _term(key: tuple[UUID, UUID], seqs: Collection[int]) -> tuple[str, list[Any]]:
