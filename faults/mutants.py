@@ -14,7 +14,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import django
 MUTANTS: dict[str, Callable[[], None]] = {}
 LONGEST_STALL_S = 0.25
 COMMIT_LATE_S = 0.05
+ONE_IN = 100
 
 
 def mutant(change: Callable[[], None]) -> Callable[[], None]:
@@ -78,15 +79,17 @@ def ack_before_commit() -> None:
             answers: asyncio.Future[Mapping[int, Any]] = loop.create_future()
 
             def work() -> None:
-                from django.db import connection, transaction
+                from django.db import transaction
 
                 with transaction.atomic():
                     found = dict(enumerate(send_many(drafts)))
                     loop.call_soon_threadsafe(answers.set_result, found)
                     time.sleep(COMMIT_LATE_S)
-                connection.close()
 
-            self.work = loop.run_in_executor(self._thread, work)
+            writing = asyncio.create_task(self._thread.once(work))
+            await asyncio.wait([answers, writing], return_when=asyncio.FIRST_COMPLETED)
+            if not answers.done():
+                await writing  # it failed before it had an answer
             return await answers
 
     group_commit.ThreadWriter = Early  # type: ignore[misc]
@@ -95,28 +98,43 @@ def ack_before_commit() -> None:
 
 @mutant
 def hints_lost() -> None:
-    """One hint in a hundred is lost; what has settled is looked at all the same."""
+    """Of one conversation in a hundred no hint arrives; what settled is looked at all the same."""
     from parley.realtime.hub import Hub
 
-    hear, chance = Hub.hear, random.Random(3)
+    hear = Hub._hear_change
 
-    def badly(hub: Hub, events: Iterable[Any]) -> None:
-        if chance.random() >= 0.01:
-            hear(hub, events)
+    def badly(hub: Hub, each: Any) -> None:
+        # By conversation, for most changes have two hints, and one makes up for the other.
+        if each.conversation_id.int % ONE_IN:
+            hear(hub, each)
 
-    Hub.hear = badly  # type: ignore[method-assign]
+    Hub._hear_change = badly  # type: ignore[method-assign]
 
 
 @mutant
-def events_lost() -> None:
-    """One hint in a hundred is lost, and nobody looks at what has settled."""
+def hints_lost_for_good() -> None:
+    """Of one conversation in a hundred no hint arrives, and nobody looks at what has settled."""
     from parley.realtime.hub import Hub
 
-    async def look_at_nothing(_hub: Hub, _changed: Mapping[Any, int]) -> None:
+    async def look_at_nothing(*_: Any) -> None:
         pass
 
     hints_lost()
     Hub._look_at = look_at_nothing  # type: ignore[method-assign]
+
+
+@mutant
+def frames_lost() -> None:
+    """One frame in a hundred is lost on its way to a connection, after it counts as told."""
+    from parley.realtime.connections import Connection
+
+    offer, chance = Connection.offer, random.Random(3)
+
+    def badly(connection: Connection, frame: Any) -> None:
+        if chance.randrange(ONE_IN):
+            offer(connection, frame)
+
+    Connection.offer = badly  # type: ignore[method-assign]
 
 
 @mutant

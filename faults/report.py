@@ -99,7 +99,9 @@ def _number(value: float, unit: str) -> str:
 
 @dataclass(slots=True)
 class Result:
-    """One run of a fault; ``error`` is why it came to no findings."""
+    """One run of a fault; ``seconds`` is how long it disturbed, ``took`` how long all of it lasted,
+    in seconds, and ``error`` why it came to no findings.
+    """
 
     name: str
     title: str
@@ -107,6 +109,7 @@ class Result:
     seconds: float
     findings: list[Finding] = field(default_factory=list)
     error: str | None = None
+    took: float = 0.0
     at: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%d %H:%M"))
 
     @property
@@ -130,6 +133,7 @@ def _table(kept: list[dict[str, object]]) -> str:
         "",
         f"{_machine()}, Python {platform.python_version()}; other work may have run beside.",
         "Written by `python faults/run.py --write`; what each proves: docs/explanation/faults.md.",
+        "All are scenes in `faults/scenes/`; F35 runs `tests/promises/test_interleavings.py`.",
         "",
         "| fault | database | seconds | when (UTC) | holds | measured (wanted) |",
         "| --- | --- | --- | --- | --- | --- |",

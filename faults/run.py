@@ -3,7 +3,8 @@
     python faults/run.py F01 [F03 …] [--database postgresql|sqlite|mariadb] [--seconds 60] [--write]
 
 Without a name all of them are played, each on its first database. Servers, databases and brokers
-are started for each, and ended after it. ``--write`` keeps the figures in ``faults/results/``.
+are started for each, and ended after it; a table of all ends it. ``--write`` keeps the figures in
+``faults/results/``.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
+from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
@@ -47,7 +50,7 @@ async def play(fault: Fault, database: str, seconds: float, status: Status) -> l
 
 def result_of(fault: Fault, database: str, seconds: float) -> Result:
     """Play one fault; what goes wrong with the scene itself is a result, too."""
-    result = Result(fault.name, fault.title, database, seconds)
+    result, begun = Result(fault.name, fault.title, database, seconds), time.monotonic()
     with console.status(fault.name) as status:
         try:
             result.findings = asyncio.run(play(fault, database, seconds, status))
@@ -56,6 +59,7 @@ def result_of(fault: Fault, database: str, seconds: float) -> Result:
         except Exception as error:  # noqa: BLE001 - the others are to be played all the same
             result.error = f"{type(error).__name__}: {error}"
             console.print(traceback.format_exc(), style="dim", markup=False)
+    result.took = round(time.monotonic() - begun, 1)
     return result
 
 
@@ -69,6 +73,21 @@ def show(result: Result) -> None:
         console.print(text, soft_wrap=True)
     if result.error:
         console.print(f"   [red]✗[/] {escape(result.error)}", soft_wrap=True)
+
+
+def sum_up(results: Sequence[Result], seconds: float) -> None:
+    """Show all in one table, with what did not hold."""
+    held = sum(result.holds for result in results)
+    table = Table(title=f"{held} of {len(results)} hold, after {seconds / 60:.1f} minutes")
+    for heading in ("fault", "database", "seconds", "holds", "what did not"):
+        table.add_column(heading, overflow="fold")
+    for result in results:
+        broken = [f"{f.what}: {f.measured} ({f.wanted})" for f in result.findings if not f.holds]
+        why = escape("\n".join([*broken, *([result.error] if result.error else [])]))
+        verdict = "[green]yes[/]" if result.holds else "[red]no[/]"
+        name = f"{result.name} {result.title}"
+        table.add_row(name, result.database, f"{result.took:.0f}", verdict, why)
+    console.print(table)
 
 
 def main() -> int:
@@ -87,7 +106,7 @@ def main() -> int:
     if unknown := set(asked.names) - FAULTS.keys():
         parser.error(f"there is no {', '.join(sorted(unknown))}; --list says which there are")
     chosen = [FAULTS[name] for name in asked.names or sorted(FAULTS)]
-    results = []
+    results, begun = list[Result](), time.monotonic()
     for place, fault in enumerate(chosen, start=1):
         database = asked.database or fault.databases[0]
         if database not in fault.databases:
@@ -97,6 +116,7 @@ def main() -> int:
         show(results[-1])
         if asked.write:
             keep(results[-1:])
+    sum_up(results, time.monotonic() - begun)
     return 0 if all(result.holds for result in results) else 1
 
 

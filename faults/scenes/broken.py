@@ -21,6 +21,7 @@ from faults.stage import ROOT, Load, Server, Stage
 MOST_TRIES = 5  # a mutant that chance spared is played again
 REPAIR_S = 8.0
 READERS = 2
+UNFIT = re.compile(r"\b(?:TypeError|AttributeError|NameError)\b.*")
 
 
 @fault("F03", "mutants of the server are caught by the checker", "postgresql", seconds=5)
@@ -28,7 +29,9 @@ async def mutants(stage: Stage) -> list[Finding]:
     plays: list[tuple[str, str, str | None, Play]] = [
         ("(a) a client id is not looked at", "no-idempotency", None, _lose_answers),
         ("(c) answered before the commit", "ack-before-commit", None, _kill),
-        ("(d) one event in a hundred lost", "events-lost", "hints-lost", _listen),
+        ("(d) one frame in a hundred lost", "frames-lost", None, _listen),
+        # The sound one shows more than that it is sound: hints may be lost.
+        ("(f) hints lost, and not made up for", "hints-lost-for-good", "hints-lost", _listen),
         ("(e) settled too early", "settled-too-early", "late-commits", _sync),
         # Last, for it changes the database too.
         ("(b) numbered without a lock", "no-row-lock", None, _crowd),
@@ -62,8 +65,14 @@ Play = Callable[[Stage, list[Server]], Awaitable[str]]
 
 
 async def _end(stage: Stage) -> None:
+    """End the servers.
+
+    :raises RuntimeError: a mutant fails, as what it changes is no longer as it was.
+    """
     for server in stage.servers:
         await server.kill()
+        if found := UNFIT.search(server.log.read_text(errors="replace")):
+            raise RuntimeError(f"the mutant {server.mutant} is none of this server: {found[0]}")
     stage.servers.clear()
 
 

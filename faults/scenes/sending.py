@@ -177,7 +177,7 @@ async def lost_in_commit(stage: Stage) -> list[Finding]:
     ]
 
 
-@fault("F34", "one conversation locked by hand", "postgresql")
+@fault("F34", "one conversation locked by hand", "postgresql", seconds=60)
 async def locked(stage: Stage) -> list[Finding]:
     [server] = await stage.serve(1)
     people = await stage.cast(server.address)
