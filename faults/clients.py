@@ -6,7 +6,8 @@ import asyncio
 import secrets
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from faults.history import Attempt, History, Stored
 PATIENCE_S = 15.0
 PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
+SETTLES_S = 1.5
 PASSWORD = "a lamp in the corner"
 CONTEXT = ssl.create_default_context()  # made once: it is what costs most of a client
 
@@ -165,3 +167,44 @@ class Sender:
         if answer.status_code >= 500:
             self._place += 1
         return answer
+
+
+@dataclass
+class Reader:
+    """Someone who syncs, and keeps the ids of what came."""
+
+    person: Person
+    cursor: str = ""
+    came: set[str] = field(default_factory=set)
+
+    async def step(self, address: str) -> bool:
+        """Take the next page; return whether there is more."""
+        query = {"cursor": self.cursor, "limit": "200"} if self.cursor else {"limit": "200"}
+        async with self.person.client(address) as client:
+            answer = await client.get("/api/sync/", params=query)
+        answer.raise_for_status()
+        news = answer.json()
+        self.came |= {m["message_id"] for c in news["conversations"] for m in c["messages"]}
+        self.cursor = news["cursor"]
+        return bool(news["more"])
+
+
+@asynccontextmanager
+async def syncing(readers: Sequence[Reader], addresses: Sequence[str]) -> AsyncIterator[None]:
+    """Have readers sync within, through one address after the other, and to the end after it."""
+    over = asyncio.Event()
+
+    async def read(reader: Reader) -> None:
+        turn = 0
+        while not over.is_set():
+            await reader.step(addresses[turn % len(addresses)])
+            turn += 1
+        await asyncio.sleep(SETTLES_S)
+        while await reader.step(addresses[0]):
+            pass
+
+    async with asyncio.TaskGroup() as group:
+        for reader in readers:
+            group.create_task(read(reader))
+        yield
+        over.set()

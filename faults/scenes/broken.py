@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from faults.clients import Person, Sender, read_back
+from faults.clients import Person, Reader, Sender, read_back, syncing
 from faults.history import History
 from faults.listeners import SocketDevice, listening, until_all_have
 from faults.proxy import Trouble, proxying
@@ -149,48 +149,16 @@ async def _sync(stage: Stage, servers: list[Server]) -> str:
     addresses = [server.address for server in servers]
     people = await stage.cast(addresses[0])
     talks = await stage.groups(addresses[0], people, 8)
-    history, readers = History(), [_Reader(person) for person in people[:READERS]]
+    history, readers = History(), [Reader(person) for person in people[:READERS]]
     senders = [
         Sender(person, [*addresses[n % 2 :], *addresses[: n % 2]], history)
         for n, person in enumerate(people)
     ]
-    over = asyncio.Event()
-
-    async def read(reader: _Reader) -> None:
-        turn = 0
-        while not over.is_set():
-            await reader.step(addresses[turn % 2])
-            turn += 1
-
-    readings = [asyncio.create_task(read(reader)) for reader in readers]
-    async with Load(senders, talks):
+    async with syncing(readers, addresses), Load(senders, talks):
         await asyncio.sleep(stage.seconds)
-    over.set()
-    await asyncio.gather(*readings)
-    for reader in readers:
-        await asyncio.sleep(1.5)  # all settles
-        while await reader.step(addresses[0]):
-            pass
     stored = [m.message_id for w in talks for m in await read_back(addresses[0], people[0], w)]
     missed = sum(len(set(stored) - reader.came) for reader in readers)
     return f"{missed} of {2 * len(stored):,} never synced" if missed else ""
-
-
-class _Reader:
-    """Someone who syncs, and keeps the ids of what came."""
-
-    def __init__(self, person: Person) -> None:
-        self.person, self.cursor, self.came = person, "", set[str]()
-
-    async def step(self, address: str) -> bool:
-        query = {"cursor": self.cursor, "limit": "200"} if self.cursor else {"limit": "200"}
-        async with self.person.client(address) as client:
-            answer = await client.get("/api/sync/", params=query)
-        answer.raise_for_status()
-        news = answer.json()
-        self.came |= {m["message_id"] for c in news["conversations"] for m in c["messages"]}
-        self.cursor = news["cursor"]
-        return bool(news["more"])
 
 
 @fault("F35", "mutants of the fence are caught by the checker", "postgresql", "mariadb", "sqlite")

@@ -1,4 +1,4 @@
-"""The database's connections ended, and the database itself."""
+"""The database's connections ended, and the database itself; commits that a standby holds."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import asyncio
 import signal
 import time
 
-from faults.clients import Person, Sender
+from faults.clients import Person, Reader, Sender, read_back, syncing
 from faults.history import History
-from faults.report import Finding, at_most, equal, fault, safe, sent, told
+from faults.listeners import SocketDevice, listening, until_all_have
+from faults.report import Finding, at_least, at_most, equal, fault, safe, sent, told
 from faults.stage import Load, Stage
 
 EACH_S = 0.3
@@ -17,6 +18,12 @@ END = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
 )
+
+# Whose commits do not wait for the standby, besides those of everyone else.
+HASTY = "CREATE ROLE hasty LOGIN SUPERUSER; ALTER ROLE hasty SET synchronous_commit = local"
+STANDBY = "ALTER SYSTEM SET synchronous_standby_names = '{}'"
+HELD = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+AROUND_S = 3.0
 
 
 @fault("F04", "every connection of the database ended, again and again", "postgresql")
@@ -102,3 +109,61 @@ async def _read(
             statuses.append((await client.get(paths[turn % len(paths)])).status_code)
         turn += 1
         await asyncio.sleep(0.02)
+
+
+@fault("F32", "commits held by a standby that does not answer", "postgresql", seconds=60)
+async def commits_held(stage: Stage) -> list[Finding]:
+    """Commits of one process wait for a standby, those of the other do not: what the one wrote
+    before appears after what the other writes meanwhile, to readers who are long past that.
+    """
+    url = await stage.open_store()
+    await asyncio.to_thread(stage.sql, HASTY)
+    [held] = await stage.serve()
+    [hasty] = await stage.serve(url=url.replace("parley@", "hasty@"))
+    people = await stage.cast(hasty.address)
+    [stuck, *free] = await stage.groups(hasty.address, people, 5)
+    waiting, going = History(), History()
+    reader, device = Reader(people[0]), SocketDevice(people[1], lambda: hasty.address)
+    patient = [Sender(person, [held.address], waiting) for person in people[:4]]
+    others = [Sender(person, [hasty.address], going, pause=0.02) for person in people[4:]]
+    most = 0
+    async with listening(device):
+        async with syncing([reader], [hasty.address]), Load(patient, [stuck]), Load(others, free):
+            await asyncio.sleep(AROUND_S)
+            stage.say("commits are held")
+            await _hold_commits(stage, "away")
+            begun = time.monotonic()
+            while time.monotonic() < begun + stage.seconds:
+                await asyncio.sleep(1)
+                [[number]] = await asyncio.to_thread(stage.sql, HELD)
+                most = max(most, int(str(number)))
+            released = time.monotonic()
+            await _hold_commits(stage, "")
+            stage.say("commits go through")
+            await asyncio.sleep(AROUND_S)
+        bodies = {attempt.body for attempt in [*waiting.acked, *going.acked]}
+        await until_all_have([device], bodies, patience=15)
+    stored = [
+        m.message_id for w in [stuck, *free] for m in await read_back(hasty.address, people[0], w)
+    ]
+    within = [a for a in waiting.acked if begun < (a.acked or 0) < released]
+    after = [a for a in waiting.acked if (a.acked or 0) >= released]
+    both = History([*waiting.attempts, *going.attempts])
+    violations = await stage.judge(both, [stuck, *free], people[0], hasty.address)
+    return [
+        told("held for", f"{released - begun:.0f} s"),
+        at_least("commits held at once, at most", most, 1),
+        equal("acknowledged meanwhile by who waits for the standby", len(within), 0),
+        told("acknowledged by them thereafter", len(after)),
+        *sent(both),
+        safe(violations),
+        equal("messages that a reader who syncs missed", len(set(stored) - reader.came), 0),
+        equal("messages that a device missed", len(bodies - device.bodies), 0),
+        equal("unforeseen failures in the log", stage.faults_logged(), 0),
+    ]
+
+
+async def _hold_commits(stage: Stage, standby: str) -> None:
+    """Have commits wait for this standby; for none, where it is ''."""
+    await asyncio.to_thread(stage.sql, STANDBY.format(standby))
+    await asyncio.to_thread(stage.sql, "SELECT pg_reload_conf()")
