@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import time
 from datetime import timedelta
 from unittest.mock import patch
@@ -15,7 +16,7 @@ from django.test import Client
 from django.utils import timezone
 
 from parley.accounts.operations import create_token
-from parley.api.lane import credentials
+from parley.api.lane import asking, credentials
 from parley.api.lane.application import Lane
 from parley.conversations import epochs, events, fence
 from parley.conversations import operations as conversations
@@ -25,12 +26,44 @@ from parley.http.guard import Guard
 from parley.kernel import ids
 from parley.kernel.async_database import close_database
 from parley.messaging import group_commit, operations
+from parley.messaging import sync as sync_module
 from parley.messaging.models import Mark, Message
 from parley.messaging.operations.following import make_heavy
 from tests.conftest import PASSWORD
 from tests.talk import direct, group, say, write_to
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
+
+
+def star(viewer, other, talk):
+    message_id = say(other, talk).message_id
+    operations.set_message_starred(viewer=viewer, message_id=message_id, starred=True)
+
+
+def come_back(viewer, other, talk):
+    conversations.leave(viewer=viewer, conversation_id=talk)
+    conversations.add_participant(actor=other, conversation_id=talk, user_id=viewer.user_id)
+
+
+def archive(viewer, other, talk):
+    conversations.set_own(viewer=viewer, conversation_id=talk, archived_at=timezone.now())
+
+
+def hear_much(viewer, other, talk):
+    for n in range(4):
+        say(other, talk, str(n))
+
+
+def read(viewer, other, talk):
+    say(other, talk)
+    operations.read_up_to(viewer=viewer, conversation_id=talk, seq=1)
+
+
+def leave(viewer, other, talk):
+    conversations.leave(viewer=viewer, conversation_id=talk)
+
+
+NEWS = (star, come_back, archive, hear_much, read, leave)
 
 
 class Site:
@@ -565,6 +598,74 @@ class TestReading:
 
         assert all(news[what] for what in ("conversations", "marks", "removed", "left"))
         site.alike("GET", f"/api/sync/?cursor={cursor}&users=map")
+
+    @pytest.mark.postgresql
+    @pytest.mark.parametrize("is_settled", [True, False])
+    def test_a_sync_with_a_little_news_is_alike_and_takes_no_thread(
+        self, site, ada, ben, cyd, inbox, is_settled, monkeypatch
+    ):
+        def settle():
+            if is_settled:
+                fence.tick(unless_within=timedelta(0))
+
+        monkeypatch.setattr(sync_module.ticker, "_next", math.inf)
+        asked = []
+        monkeypatch.setattr(asking, "sync", lambda **_: asked.append(True))
+        site.sign_in(ada)
+        talk, other = inbox[0], group(ada, ben, cyd)
+        say(cyd, other)
+        settle()
+        cursor = sync_module.here(viewer=ada)
+        path = "/api/sync/?limit=20&cursor={}"
+
+        first = site.alike("GET", path.format(cursor)).json()
+        assert first["conversations"] == []
+        changed, gone = (say(ben, talk, text).message_id for text in ("old", "gone"))
+        say(cyd, other, "Καλημέρα %", subject="news", reply_to=None)
+        settle()
+        news = site.alike("GET", path.format(cursor)).json()
+        assert sorted(len(each["messages"]) for each in news["conversations"]) == [1, 2]
+        operations.edit_message(editor=ben, message_id=changed, message_body="new")
+        operations.retract_message(actor=ben, message_id=gone)
+        conversations.change_conversation(actor=ada, conversation_id=talk, title="Elsewhere")
+        for since in (cursor, first["cursor"], news["cursor"]):
+            for more in ("", "&users=map"):
+                found = site.alike("GET", path.format(since) + more).json()
+                assert found["conversations"]
+        assert site.alike("GET", path.format(found["cursor"])).json()["conversations"] == []
+        assert not asked
+
+    @pytest.mark.postgresql
+    @pytest.mark.parametrize("change", NEWS, ids=lambda change: change.__name__)
+    def test_a_sync_with_more_than_a_little_news_is_alike(
+        self, site, ada, ben, cyd, change, monkeypatch
+    ):
+        monkeypatch.setattr(sync_module.ticker, "_next", math.inf)
+        site.sign_in(ada)
+        for is_settled in (True, False):
+            talk = group(ben, ada, cyd)
+            say(ben, talk)
+            if is_settled:
+                fence.tick(unless_within=timedelta(0))
+                fence.tick(unless_within=timedelta(0))
+            cursor = sync_module.here(viewer=ada)
+            change(ada, ben, talk)
+            for limit in (1, 3, 20):
+                site.alike("GET", f"/api/sync/?cursor={cursor}&limit={limit}")
+
+    def test_a_sync_of_what_is_unsettled_has_it_settle(self, site, ada, ben, inbox, monkeypatch):
+        fence.tick(unless_within=timedelta(0))
+        cursor = sync_module.here(viewer=ada)
+        say(ben, inbox[0])
+        monkeypatch.setitem(fence.tick.__kwdefaults__, "unless_within", timedelta(0))
+        monkeypatch.setattr(sync_module.ticker, "_next", 0.0)
+        before = fence.state()
+        site.sign_in(ada)
+
+        [news] = site.by_lane(("GET", f"/api/sync/?cursor={cursor}"))
+
+        assert news.json()["conversations"]
+        assert fence.state().current > before.current
 
     def test_a_sync_from_before_a_restore_is_refused_alike(self, site, ada, ben):
         write_to(ben, ada)

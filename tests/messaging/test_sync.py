@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
 @pytest.fixture(autouse=True)
 def _no_ticks(monkeypatch):
     """Only the tests tick."""
-    monkeypatch.setattr(module._ticker, "tick", lambda: None)
+    monkeypatch.setattr(module.ticker, "tick", lambda: None)
 
 
 @pytest.fixture(params=["settled", "unsettled"])

@@ -154,7 +154,7 @@ class TestEpoch:
 class TestTicking:
     @pytest.fixture(autouse=True)
     def _fresh(self, monkeypatch):
-        monkeypatch.setattr(module, "_ticker", module._Ticker())
+        monkeypatch.setattr(module, "ticker", module.Ticker())
 
     def test_settles_what_a_reader_saw_unsettled(self, ada, ben):
         write_to(ben, ada)
@@ -174,11 +174,11 @@ class TestTicking:
     def test_rests_when_nothing_happens(self, ada, ben):
         write_to(ben, ada)
         cursor = sync(viewer=ada).cursor
-        module._ticker._next = 0.0
+        module.ticker._next = 0.0
         at_rest = fence.state()
         for _ in range(3):
             cursor = sync(viewer=ada, cursor=cursor).cursor
-            module._ticker._next = 0.0
+            module.ticker._next = 0.0
 
         assert fence.state() == at_rest
 

@@ -94,7 +94,7 @@ class Machine(RuleBasedStateMachine):
         are about reading or about coming and going alone: what is rare comes together there.
         """
         self.about = about
-        self.monkeypatch.setattr(sync_module._ticker, "tick", lambda: None)
+        self.monkeypatch.setattr(sync_module.ticker, "tick", lambda: None)
         self.monkeypatch.setattr(sync_module, "MOST_KNOWN", known)
         self.monkeypatch.setattr(sync_module, "NEWEST", newest)
         self.users = [self._sign_up(name) for name in NAMES]

@@ -7,6 +7,7 @@ hides what is not for the viewer.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,16 +22,11 @@ from parley.kernel.async_database import database, rows
 from parley.kernel.errors import Unavailable
 from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
-from parley.messaging.cursors import LEFT, MOST_KNOWN, Cursor, Known
 from parley.messaging.models import Flag
 from parley.messaging.operations.reading import FURTHEST
-from parley.messaging.seen import News, ReadState, UnreadTotal
+from parley.messaging.seen import ReadState, UnreadTotal
 from parley.messaging.unread import CAP, CHUNK, KEPT_FLAGS, LIST_CAP, SCAN, UNREAD_FLAGS
 
-NONCE = (
-    "(SELECT e.nonce FROM conversations_epoch e WHERE e.from_generation <= {}"
-    " ORDER BY e.from_generation DESC LIMIT 1)"
-)
 LAST = 2**63 - 1
 
 Row = tuple[Any, ...]
@@ -158,9 +154,7 @@ WITH page AS MATERIALIZED (
       JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
      WHERE p.user_id = %s AND p.left_at IS NULL
        AND (p.archived_seq IS NULL OR p.archived_seq < c.last_seq)
-       AND (c.active_gen, c.active_at, c.conversation_id) {word} (%s, %s, %s)
-     ORDER BY c.active_gen {order}, c.active_at {order}, c.conversation_id {order}
-     LIMIT %s)
+       AND {chosen})
 SELECT page.*, {message}, m.flags, page.watermark, {person}
   FROM page
   LEFT JOIN LATERAL (
@@ -172,8 +166,10 @@ SELECT page.*, {message}, m.flags, page.watermark, {person}
   LEFT JOIN accounts_user u ON u.user_id = m.sender_id
  ORDER BY page.active_gen {order}, page.active_at {order}, page.conversation_id {order}
 """
-INBOXES = {
-    backward: INBOX.format(
+
+
+def _inbox(chosen: str, order: str) -> str:
+    return INBOX.format(
         conversation=CONVERSATION,
         mine=MINE,
         start=START,
@@ -181,11 +177,16 @@ INBOXES = {
         message=MESSAGE,
         person=PERSON,
         not_removed=NOT_REMOVED,
-        word=">" if backward else "<",
-        order="ASC" if backward else "DESC",
+        chosen=chosen.format(order=order),
+        order=order,
     )
-    for backward in (False, True)
-}
+
+
+PAST = """(c.active_gen, c.active_at, c.conversation_id) {word} (%s, %s, %s)
+     ORDER BY c.active_gen {{order}}, c.active_at {{order}}, c.conversation_id {{order}}
+     LIMIT %s"""
+INBOXES = {False: _inbox(PAST.format(word="<"), "DESC"), True: _inbox(PAST.format(word=">"), "ASC")}
+OF_INBOX = _inbox("p.conversation_id = ANY(%s::uuid[])", "DESC")
 PAGE_WIDTH = 18
 # Hiding a direct conversation does not leave it.
 MEMBERS = f"""
@@ -215,11 +216,30 @@ async def list_conversations(
     asked = [viewer_id, *_edge(position), size + 1, viewer_id]
     found = await database().rows(INBOXES[backward], asked, as_text=True)
     page = Page.cut(found, size=size, position=position, key=_activity)
-    if not page.items:
-        return page, []
-    ids = ",".join(row[0] for row in page.items)
-    kinds = ",".join("t" if row[1] == "direct" else "f" for row in page.items)
-    return page, await database().rows(MEMBERS, [f"{{{ids}}}", f"{{{kinds}}}"], as_text=True)
+    return page, await _members(page.items)
+
+
+async def find_conversations(
+    *, viewer_id: UUID, conversation_ids: Iterable[UUID]
+) -> tuple[dict[str, Row], list[Row]]:
+    """Return those of these conversations that are in the viewer's inbox, by their ids, and their
+    members; rows as ``list_conversations`` has them.
+    """
+    asked = [viewer_id, array(conversation_ids), viewer_id]
+    found = await database().rows(OF_INBOX, asked, as_text=True)
+    return {row[0]: row for row in found}, await _members(found)
+
+
+async def _members(found: Sequence[Row]) -> list[Row]:
+    if not found:
+        return []
+    asked = [array(row[0] for row in found), array(row[1] == "direct" for row in found)]
+    return await database().rows(MEMBERS, asked, as_text=True)
+
+
+def array(values: Iterable[object]) -> str:
+    """Return an array as PostgreSQL reads it, of values whose text needs no quotes."""
+    return f"{{{','.join(map(str, values))}}}"
 
 
 def _edge(position: Position | None) -> tuple[Any, ...]:
@@ -285,73 +305,3 @@ async def read_up_to(*, viewer_id: UUID, conversation_id: UUID, seq: int | None)
     receipt = Event(Type.READ, conversation_id, user_ids=(viewer_id,), seq=read_seq)
     tell_committed(*[own] * has_changed, *[receipt] * receipt_rose)
     return ReadState(read_seq, watermark, unread)
-
-
-# --- where one is, and sync with nothing new ------------------------------------------------------
-
-CHANGED_GEN = "CASE WHEN p.left_at IS NULL THEN greatest(p.gen, c.gen) ELSE p.gen END"
-# The state of the fence, and what changed for the viewer since a generation, in one snapshot.
-STATE = """
-SELECT f.current, f.settled, {nonces}, changed.*
-  FROM conversations_fence f
-  LEFT JOIN LATERAL (
-       SELECT p.conversation_id, CASE WHEN p.left_at IS NULL THEN c.revision ELSE {left} END,
-              p.version, {gen} AS gen
-         FROM conversations_participant p
-         JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
-        WHERE p.user_id = %s AND {gen} > {since}
-        LIMIT {most}) AS changed ON true
- WHERE f.id = 1
-"""
-
-
-def _state(*nonces: str, since: str) -> str:
-    return STATE.format(
-        nonces=", ".join(NONCE.format(each) for each in nonces),
-        left=LEFT,
-        gen=CHANGED_GEN,
-        since=since,
-        most=MOST_KNOWN + 1,
-    )
-
-
-NEWS = _state("f.current", "%s", since="%s")
-HERE = _state("f.current", since="f.settled")
-
-
-async def here(*, viewer_id: UUID) -> str | None:
-    """Return the cursor of someone who has everything, as ``sync.here`` does; None where that takes
-    more than one look.
-    """
-    found = await rows(HERE, [viewer_id])
-    if not found or found[0][2] is None or len(found) > MOST_KNOWN:
-        return None
-    current, settled, nonce = found[0][:3]
-    known = {row[3]: Known(*row[4:6]) for row in found if row[3] is not None}
-    return Cursor(current, nonce, settled, known).write(viewer_id)
-
-
-async def nothing_new(*, viewer_id: UUID, cursor: str) -> News | None:
-    """Return the answer of ``sync`` if nothing is new and all is settled; else nothing is said.
-
-    :raises InvalidCursor: the cursor is broken, forged or someone else's.
-    """
-    held = Cursor.read(cursor, viewer_id)
-    found = await rows(NEWS, [held.issued_gen, viewer_id, held.settled])
-    if not found or held.under_way is not None:
-        return None
-    current, settled, nonce, issued_under = found[0][:4]
-    changed = [row[4:] for row in found if row[4] is not None]
-    is_news = any(
-        held.known.get(where) != Known(revision, version) or gen > settled
-        for where, revision, version, gen in changed
-    )
-    is_ours = issued_under == held.nonce and held.issued_gen <= current and nonce is not None
-    if is_news or not is_ours or len(changed) > MOST_KNOWN:
-        return None
-    known = {
-        where: has for where, has in held.known.items() if where not in {c[0] for c in changed}
-    }
-    ahead = Cursor(current, nonce, max(settled, held.settled), known)
-    written = cursor if ahead == held else ahead.write(viewer_id)
-    return News([], [], [], [], written, more=False)

@@ -58,7 +58,7 @@ def sync(*, viewer: User, cursor: str | None = None, limit: int = DEFAULT_SIZE) 
         return sync(viewer=viewer, cursor=cursor, limit=limit)
     news, is_settled = page
     if not is_settled:
-        _ticker.tick()
+        ticker.tick()
     return news
 
 
@@ -352,19 +352,22 @@ def _mark(message: SeenMessage) -> SeenMark:
 # --- the fence ------------------------------------------------------------------------------------
 
 
-class _Ticker:
+class Ticker:
     """Ticks the fence for readers who saw something unsettled, at most once a second."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() >= self._next
+
     def tick(self) -> None:
-        now = time.monotonic()
-        if now < self._next or connection.in_atomic_block:
+        if not self.is_due or connection.in_atomic_block:
             return
-        self._next = now + fence.TICK.total_seconds()
+        self._next = time.monotonic() + fence.TICK.total_seconds()
         with suppress(Unavailable):
             fence.tick()
 
 
-_ticker = _Ticker()
+ticker = Ticker()

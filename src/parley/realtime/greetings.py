@@ -10,7 +10,7 @@ import psycopg
 from django.db import connection
 
 from parley.accounts.models import User
-from parley.messaging import express, queries
+from parley.messaging import express, express_sync, queries
 from parley.messaging.listings import is_heavy
 from parley.messaging.seen import UnreadTotal
 from parley.messaging.sync import here
@@ -26,7 +26,7 @@ async def greet(ask: Ask, user: User) -> tuple[str, UnreadTotal]:
     cursor, total = None, None
     if await _is_asked_here(user):
         cursor, total = await asyncio.gather(
-            _tried(express.here(viewer_id=user.user_id)),
+            _tried(express_sync.here(viewer_id=user.user_id)),
             _tried(express.count_unread(viewer_id=user.user_id)),
         )
     if cursor is None:
@@ -38,7 +38,7 @@ async def place(ask: Ask, user: User) -> str:
     """Return the cursor alone."""
     found: str | None = None
     if await _is_asked_here(user):
-        found = await _tried(express.here(viewer_id=user.user_id))
+        found = await _tried(express_sync.here(viewer_id=user.user_id))
     if found is None:
         found = await ask(here, viewer=user)
     return found

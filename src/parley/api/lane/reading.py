@@ -4,8 +4,7 @@ unread, whether anything is new. What they do not cover is asked as on any datab
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from uuid import UUID
 
@@ -29,12 +28,14 @@ from parley.api.lane.requests import Arrived, NotMine
 from parley.api.messages import AROUND, read_places
 from parley.http import wire
 from parley.http.paging import links
-from parley.http.parameters import CURSOR, LIMIT
+from parley.http.parameters import CURSOR, LIMIT, USERS
 from parley.kernel.errors import Invalid
 from parley.kernel.paging import Page
-from parley.messaging import express
+from parley.kernel.threads import markers
+from parley.messaging import express, express_sync
 from parley.messaging.express import Row
-from parley.messaging.seen import News
+from parley.messaging.express_sync import Caught
+from parley.messaging.sync import ticker
 
 
 async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
@@ -83,11 +84,10 @@ async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
         )
         known, named = _people(proved, chain(members, found.items), compact=compact)
         nested = texts.participants(members, named, compact=compact)
-        viewer_id = str(proved.viewer.user_id)
-        shown = []
-        for row in found.items:
-            last = texts.messages([row[express.PAGE_WIDTH :]], named, viewer_id=viewer_id)
-            shown.append(texts.conversation(row, nested[row[0]], last, nests=bool(messages)))
+        shown = (
+            _conversation(proved, row, nested, named, None if messages else [])
+            for row in found.items
+        )
         return _page(request, found, shown, known if compact else None, INBOX_SCOPE)
 
     return answer
@@ -104,25 +104,34 @@ async def prepare_unread(request: Arrived, proved: Proved) -> Prepared:
 
 
 async def prepare_sync(request: Arrived, proved: Proved) -> Prepared:
-    """Return what answers ``GET /api/sync/``: here if the client has everything."""
-    news = None
-    with suppress(Invalid):  # which is told of where everything is asked
-        news = await _nothing_new(request, proved)
-    if news is None:
-        return await asking.prepare_sync(request, proved)
-    return _given(Answer(200, encode(wire.news(news, wire.People({})))))
+    """Return what answers ``GET /api/sync/``: here if little is new since the client's cursor."""
+    ask = await asking.prepare_sync(request, proved)
+    cursor = request.query.get(CURSOR.name)
+    if not cursor or proved.is_heavy or _sees_by_acquaintance():
+        return ask
+    size, compact = LIMIT.read(request.query), USERS.read(request.query) == "map"
+
+    async def answer() -> Answer:
+        viewer_id = proved.viewer.user_id
+        found = await express_sync.catch_up(viewer_id=viewer_id, cursor=cursor, limit=size)
+        if found is None:
+            return await ask()
+        if not found.is_settled and ticker.is_due:
+            await markers().ask(ticker.tick)
+        return Answer(200, escape(_caught(proved, found, compact=compact)))
+
+    return answer
 
 
-async def _nothing_new(request: Arrived, proved: Proved) -> News | None:
-    """Return the answer to a client that has everything.
-
-    :raises Invalid: a parameter is wrong.
-    """
-    cursor = CURSOR.read(request.query)
-    LIMIT.read(request.query)
-    if not cursor or proved.is_heavy or not request.query.keys() <= {CURSOR.name, LIMIT.name}:
-        return None
-    return await express.nothing_new(viewer_id=proved.viewer.user_id, cursor=cursor)
+def _caught(proved: Proved, found: Caught, *, compact: bool) -> bytes:
+    rows = chain.from_iterable([each.row, *each.messages] for each in found.conversations)
+    known, named = _people(proved, chain(found.members, rows), compact=compact)
+    nested = texts.participants(found.members, named, compact=compact)
+    shown = (
+        _conversation(proved, each.row, nested, named, each.messages)
+        for each in found.conversations
+    )
+    return texts.news(shown, cursor=found.cursor, users=known if compact else None)
 
 
 async def prepare_read(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
@@ -136,6 +145,22 @@ async def prepare_read(request: Arrived, proved: Proved, conversation_id: UUID) 
         return Answer(200, encode(wire.read_state(state)))
 
     return answer
+
+
+def _conversation(
+    proved: Proved,
+    row: Row,
+    members: Mapping[str, list[str]],
+    named: texts.Users,
+    messages: list[Row] | None,
+) -> str:
+    """Return a conversation with these messages; with None with its last one."""
+    viewer_id = str(proved.viewer.user_id)
+    last = texts.messages([row[express.PAGE_WIDTH :]], named, viewer_id=viewer_id)
+    nested = last
+    if messages is not None:
+        nested = texts.messages(messages, named, viewer_id=viewer_id)
+    return texts.conversation(row, members.get(row[0], ()), nested, last)
 
 
 def _given(answer: Answer) -> Prepared:

@@ -20,7 +20,7 @@ from parley.accounts.people import COLUMNS, Person
 from parley.conversations.seen import Me, SeenParticipant
 from parley.http import wire
 from parley.messaging.models import Flag
-from parley.messaging.seen import SeenConversation, SeenMessage
+from parley.messaging.seen import News, SeenConversation, SeenMessage
 from parley.messaging.sight import is_read
 from parley.messaging.unread import LIST_CAP, SCAN
 
@@ -104,6 +104,11 @@ CONVERSATION = template(
 PAGE = template(
     wire.page([{"~": 1}], following="~next", previous="~previous"),
     *('"~next"', '"~previous"', '{"~":1}'),
+)
+NEWS = template(
+    wire.news(News([], [], [], [], "~cursor", more=False), wire.People({}))
+    | {"conversations": [{"~": 1}]},
+    *('{"~":1}', '"~cursor"'),
 )
 
 
@@ -229,15 +234,19 @@ def participants(rows: Iterable[Row], users: Users, *, compact: bool) -> dict[st
     return nested
 
 
-def conversation(row: Row, participants: Iterable[str], last: Sequence[str], *, nests: bool) -> str:
-    """Return the conversation of a row of ``express.INBOX``, with its last message, if any."""
+def conversation(
+    row: Row, participants: Iterable[str], nested: Iterable[str], last: Sequence[str]
+) -> str:
+    """Return the conversation of a row of ``express.INBOX``, with messages, and the last one of
+    all, if any.
+    """
     (conversation_id, kind, title, created_at, changed_at, last_seq, revision, count) = row[:8]
     role, read_seq, watermark, muted_until, pinned_at, start, unread = row[10:17]
     return CONVERSATION % (
         conversation_id,
         f"[{','.join(participants)}]",
         _instant(created_at),
-        f"[{','.join(last) if nests else ''}]",
+        f"[{','.join(nested)}]",
         kind,
         quoted(title),
         last_seq,
@@ -260,4 +269,10 @@ def page(
 ) -> bytes:
     """Return a page object; with ``users`` they stand beside the results."""
     text = PAGE % (_quoted_or_null(following), _quoted_or_null(previous), ",".join(results))
+    return (text if users is None else text[:-1] + beside(users)).encode()
+
+
+def news(conversations: Iterable[str], *, cursor: str, users: Users | None) -> bytes:
+    """Return an answer of ``sync`` in which nothing but conversations is new."""
+    text = NEWS % (",".join(conversations), quoted(cursor))
     return (text if users is None else text[:-1] + beside(users)).encode()
