@@ -38,8 +38,10 @@ def work():
 urlpatterns = []
 
 
-async def ask(turns, leaving=None):
-    """Return the status of an answer; a client who leaves gets none."""
+async def ask(turns, leaving=None, taking=None):
+    """Return the status of an answer; a client who leaves gets none, and one who is ``taking`` it
+    only when that is set is slow.
+    """
     sent, said = [], [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive():
@@ -50,6 +52,8 @@ async def ask(turns, leaving=None):
 
     async def send(message):
         sent.append(message)
+        if taking is not None:
+            await taking.wait()
 
     scope = {"type": "http", "method": "GET", "path": "/work/", "query_string": b""}
     headers = [(b"host", b"testserver"), (b"accept", b"application/json")]
@@ -116,3 +120,19 @@ class TestTurns:
 
         assert run(turns, scene) == [None, None, 200]
         assert work.most == 1
+
+    def test_are_not_kept_by_clients_who_do_not_take_their_answer(self, work):
+        turns = Turns(threads=1)
+        work.may_end.set()
+
+        async def scene():
+            taking = asyncio.Event()
+            slow = [asyncio.create_task(ask(turns, taking=taking)) for _ in range(2)]
+            await until(lambda: work.most == 1)
+            async with asyncio.timeout(PATIENCE_S):
+                quick = await ask(turns)
+            waiting = not any(each.done() for each in slow)
+            taking.set()
+            return quick, waiting, await asyncio.gather(*slow)
+
+        assert run(turns, scene) == (200, True, [200, 200])

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from asgiref.sync import ThreadSensitiveContext
 from django.core.handlers.asgi import ASGIHandler
+from django.http.response import HttpResponseBase
 
 from parley.http.guard import refuse
 from parley.http.refusals import as_api_exception
@@ -30,7 +31,7 @@ class TooManyWaiting(Exception):
 
 
 class Turn:
-    """A request's use of a thread, from when its body has come."""
+    """A request's use of a thread, from when its body has come until its answer is made."""
 
     def __init__(self, threads: LentThreads) -> None:
         self._threads = threads
@@ -46,12 +47,19 @@ class Turn:
         self._context = ThreadSensitiveContext(executor=self._lent)
         await self._context.__aenter__()
 
-    async def end(self) -> None:
-        """Give the thread back; one that is still at work, as its client has left, comes later."""
-        if self._context is not None:
-            await self._context.__aexit__(None, None, None)
+    def give_back(self) -> None:
+        """Give the thread back; one that is still at work, as its client has left, comes later.
+
+        The little that is still to be done for the request is done there among others' work.
+        """
         if self._lent is not None:
             self._threads.give_back(self._lent)
+            self._lent = None
+
+    async def end(self) -> None:
+        if self._context is not None:
+            await self._context.__aexit__(None, None, None)
+        self.give_back()
 
 
 _turn: ContextVar[Turn] = ContextVar("turn")
@@ -131,6 +139,12 @@ class Turns(ASGIHandler):
             body.close()
             raise
         return body
+
+    async def send_response(self, response: HttpResponseBase, send: Any) -> None:
+        """Send an answer; the thread is others' by then, however slowly the client takes it."""
+        if not response.streaming:
+            _turn.get().give_back()
+        await super().send_response(response, send)
 
     async def close(self) -> None:
         """End the running loop's threads."""
