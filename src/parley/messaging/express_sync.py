@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from parley.accounts.express import PERSON
-from parley.kernel.async_database import database, rows
+from parley.kernel.async_database import database
 from parley.messaging.cursors import LEFT, MOST_KNOWN, Cursor, Known
 from parley.messaging.express import MESSAGE, WIDTH, Row, array, find_conversations
 from parley.messaging.models import Flag
@@ -124,7 +124,7 @@ async def here(*, viewer_id: UUID) -> str | None:
     """Return the cursor of someone who has everything, as ``sync.here`` does; None where that takes
     more than one look.
     """
-    found = await rows(HERE, [viewer_id])
+    found = await database().rows(HERE, [viewer_id])
     if not found or found[0][2] is None or len(found) > MOST_KNOWN:
         return None
     current, settled, nonce = found[0][:3]
@@ -138,7 +138,7 @@ async def catch_up(*, viewer_id: UUID, cursor: str, limit: int) -> Caught | None
     :raises InvalidCursor: the cursor is broken, forged or someone else's.
     """
     held = Cursor.read(cursor, viewer_id)
-    found = await rows(NEWS, [held.issued_gen, viewer_id, held.settled])
+    found = await database().rows(NEWS, [held.issued_gen, viewer_id, held.settled])
     if not found or held.under_way is not None or len(found) > MOST_KNOWN:
         return None
     current, settled, nonce, issued_under = found[0][:4]

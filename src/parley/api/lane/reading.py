@@ -4,7 +4,7 @@ unread, whether anything is new. What they do not cover is asked as on any datab
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import chain
 from uuid import UUID
 
@@ -84,10 +84,12 @@ async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
         )
         known, named = _people(proved, chain(members, found.items), compact=compact)
         nested = texts.participants(members, named, compact=compact)
-        shown = (
-            _conversation(proved, row, nested, named, None if messages else [])
-            for row in found.items
-        )
+        viewer_id = str(proved.viewer.user_id)
+        shown = []
+        for row in found.items:
+            last = texts.messages([row[express.PAGE_WIDTH :]], named, viewer_id=viewer_id)
+            nests = last if messages else ()
+            shown.append(texts.conversation(row, nested[row[0]], nests, last))
         return _page(request, found, shown, known if compact else None, INBOX_SCOPE)
 
     return answer
@@ -127,10 +129,13 @@ def _caught(proved: Proved, found: Caught, *, compact: bool) -> bytes:
     rows = chain.from_iterable([each.row, *each.messages] for each in found.conversations)
     known, named = _people(proved, chain(found.members, rows), compact=compact)
     nested = texts.participants(found.members, named, compact=compact)
-    shown = (
-        _conversation(proved, each.row, nested, named, each.messages)
-        for each in found.conversations
-    )
+    viewer_id, shown = str(proved.viewer.user_id), []
+    for each in found.conversations:
+        last, changed = (
+            texts.messages(rows, named, viewer_id=viewer_id)
+            for rows in ([each.row[express.PAGE_WIDTH :]], each.messages)
+        )
+        shown.append(texts.conversation(each.row, nested[each.row[0]], changed, last))
     return texts.news(shown, cursor=found.cursor, users=known if compact else None)
 
 
@@ -145,22 +150,6 @@ async def prepare_read(request: Arrived, proved: Proved, conversation_id: UUID) 
         return Answer(200, encode(wire.read_state(state)))
 
     return answer
-
-
-def _conversation(
-    proved: Proved,
-    row: Row,
-    members: Mapping[str, list[str]],
-    named: texts.Users,
-    messages: list[Row] | None,
-) -> str:
-    """Return a conversation with these messages; with None with its last one."""
-    viewer_id = str(proved.viewer.user_id)
-    last = texts.messages([row[express.PAGE_WIDTH :]], named, viewer_id=viewer_id)
-    nested = last
-    if messages is not None:
-        nested = texts.messages(messages, named, viewer_id=viewer_id)
-    return texts.conversation(row, members.get(row[0], ()), nested, last)
 
 
 def _given(answer: Answer) -> Prepared:
