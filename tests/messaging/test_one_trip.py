@@ -277,3 +277,16 @@ class TestABatch:
             "does_not_exist",
             "does_not_exist",
         ]
+
+    @pytest.mark.parametrize("way", [sending._write, sending._write_portably])
+    @pytest.mark.parametrize("is_standing", [True, False])
+    def test_decides_a_repeated_draft_once(self, ada, ben, way, is_standing):
+        where = {"conversation_id": direct(ada, ben)} if is_standing else {}
+        taken = Draft(ada.user_id, "x", client_id="a", recipient_ids=(ben.user_id,), **where)
+        refused = replace(taken, reply_to=NOWHERE)  # its client id is taken by its second time
+
+        with patch.object(sending, "_write", way):
+            answers = operations.send_many([refused, taken, refused, taken])
+
+        assert [getattr(a, "code", "sent") for a in answers] == ["does_not_exist", "sent"] * 2
+        assert [a.is_new for a in answers[1::2]] == [True, False]

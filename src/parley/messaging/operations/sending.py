@@ -49,10 +49,15 @@ def send(draft: Draft) -> Sent:
 def send_many(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
     """Send messages together, and answer for each draft in its place; a refused one harms no other.
 
+    A draft that stands in it more than once is decided once, where it first stands.
     What decides, in this order: a known client id (the first message, or ``ClientIdReused``), a
     conversation that is unknown or not the sender's (``ConversationNotFound``), ``Blocked``,
     ``UnknownReply``. On PostgreSQL it is one call of a database function (``one_trip``).
     """
+    unique = {draft.message_id: draft for draft in drafts}
+    if len(unique) < len(drafts):
+        answers = send_many(list(unique.values()))
+        return _repeat(drafts, dict(zip(unique, answers, strict=True)))
     results: dict[int, Sent | Refusal] = {}
     for place, draft in enumerate(drafts):
         try:
@@ -64,6 +69,19 @@ def send_many(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
     results.update(zip(places, written, strict=True))
     tell(*news_of(written))
     return [results[place] for place in range(len(drafts))]
+
+
+def _repeat(drafts: Sequence[Draft], by_id: Mapping[UUID, Sent | Refusal]) -> list[Sent | Refusal]:
+    """Answer for a draft that stands in a batch more than once; it is new the first time."""
+    told: set[UUID] = set()
+    answers: list[Sent | Refusal] = []
+    for draft in drafts:
+        answer = by_id[draft.message_id]
+        if isinstance(answer, Sent) and draft.message_id in told:
+            answer = Sent(answer.message, is_new=False)
+        told.add(draft.message_id)
+        answers.append(answer)
+    return answers
 
 
 def news_of(results: Iterable[Sent | Refusal]) -> list[Event]:
@@ -133,25 +151,8 @@ def _write(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
     if connection.vendor != "postgresql":
         return _write_portably(drafts)
     # One conversation that someone else has locked must not stall the others; alone, it may wait.
-    unique = list({draft.message_id: draft for draft in drafts}.values())
-    alone = len(unique) == 1 or connection.in_atomic_block
-    answers = _write_in_one_trip(unique, waiting=alone)
-    if len(unique) == len(drafts):
-        return answers
-    return _repeat(drafts, dict(zip((d.message_id for d in unique), answers, strict=True)))
-
-
-def _repeat(drafts: Sequence[Draft], by_id: Mapping[UUID, Sent | Refusal]) -> list[Sent | Refusal]:
-    """Answer for a draft that stands in a batch more than once; it is new the first time."""
-    told: set[UUID] = set()
-    answers: list[Sent | Refusal] = []
-    for draft in drafts:
-        answer = by_id[draft.message_id]
-        if isinstance(answer, Sent) and draft.message_id in told:
-            answer = Sent(answer.message, is_new=False)
-        told.add(draft.message_id)
-        answers.append(answer)
-    return answers
+    alone = len(drafts) == 1 or connection.in_atomic_block
+    return _write_in_one_trip(drafts, waiting=alone)
 
 
 # --- by the database's own function ---------------------------------------------------------------
