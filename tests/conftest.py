@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 
 from parley.accounts.models import Role, User
 from parley.http import throttling
+from parley.kernel import async_database
 
 # What several tests share asserts too; this must be said before the first of them imports it.
 pytest.register_assert_rewrite(
@@ -48,6 +49,16 @@ def redis_url() -> str:
 def counters():
     """Begin each test with nothing counted: no rate is used up by another one."""
     throttling.forget_all()
+
+
+@pytest.fixture(autouse=True)
+def no_connections_left():
+    """End each test with no connections of an event loop that is gone: they keep the database from
+    being dropped after all tests, and nobody knows then whose they were.
+    """
+    before = set(async_database._databases)
+    yield
+    assert set(async_database._databases) <= before, "a loop ended before close_database()"
 
 
 @cache

@@ -17,16 +17,20 @@ from uvicorn import Config, Server
 
 from parley.http.tokens import sign_in
 from parley.kernel.async_database import close_database
+from parley.messaging import group_commit
 from parley.realtime.lines import Line, StreamLine
 from parley.realtime.service import Live
 
 
 def closing(application):
-    """An application that lets go of its loop's connections when the server ends."""
+    """An application that sends what it has taken, and lets go of its loop's connections, before it
+    says that it has ended: what a task does after that is cancelled with the loop.
+    """
 
     async def served(scope, receive, send):
         async def sending(message):
             if message["type"] == "lifespan.shutdown.complete":
+                await group_commit.drain()
                 await close_database()
             await send(message)
 

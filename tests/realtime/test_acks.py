@@ -11,8 +11,6 @@ from django.core.asgi import get_asgi_application
 from parley.api.lane.application import Lane
 from parley.conversations.operations import block
 from parley.http import throttling
-from parley.kernel.async_database import close_database
-from parley.messaging import group_commit
 from parley.realtime.service import Live
 from tests.realtime.conftest import live, serving
 from tests.talk import direct, say
@@ -56,16 +54,6 @@ class Counted(Lane):
         await super().__call__(scope, receive, send)
 
 
-class Served(Live):
-    """A server that ends what it began."""
-
-    async def __call__(self, scope, receive, send):
-        await super().__call__(scope, receive, send)
-        if scope["type"] == "lifespan":
-            await group_commit.drain()
-            await close_database()
-
-
 @pytest.fixture
 def lane():
     throttling.forget_all()
@@ -75,7 +63,7 @@ def lane():
 @pytest.fixture(params=["lane", "django"])
 def address(request, transactional_db, lane):
     """A server with and without the express lane."""
-    with serving(Served(lane if request.param == "lane" else get_asgi_application())) as found:
+    with serving(Live(lane if request.param == "lane" else get_asgi_application())) as found:
         yield found
 
 
@@ -131,7 +119,7 @@ class TestAnAck:
                     for n in range(3)
                 ]
 
-        with serving(Served(lane)) as address:
+        with serving(Live(lane)) as address:
             acks = asyncio.run(scene(address))
         assert [json.loads(ack)["message"]["seq"] for ack in acks] == [1, 2, 3]
         assert lane.requests == 0
