@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.utils import timezone
 
 from parley.accounts.models import User
-from parley.conversations.models import Conversation, Participant
+from parley.conversations.models import Conversation, Kind, Participant
 from parley.kernel import ids
 from parley.kernel.bulk import renew_statistics
 from parley.messaging.models import Flag, Mark, Message
@@ -30,19 +30,40 @@ def long_talk(owner: User, *others: User, messages: int, members: int = 0) -> UU
     return talk
 
 
-def _join(conversation: Conversation, crowd: list[User]) -> None:
+def many_talks(*, people: int, talks: int) -> None:
+    """Have others talk two by two, in so many groups."""
+    crowd = [User(username=f"other{n}", username_key=f"other{n}") for n in range(people)]
+    User.objects.bulk_create(crowd, batch_size=500)
     now = timezone.now()
-    rows = [
-        Participant(
-            conversation=conversation,
-            user=user,
-            joined_at=now,
-            changed_at=now,
-            gen=conversation.gen,
-            joined_gen=conversation.gen,
-        )
-        for user in crowd
+    times = {"created_at": now, "changed_at": now, "active_at": now}
+    made = [
+        Conversation(conversation_id=uuid4(), kind=Kind.GROUP, gen=1, active_gen=1, **times)
+        for _ in range(talks)
     ]
+    Conversation.objects.bulk_create(made, batch_size=500)
+    rows = [
+        _participant(conversation, crowd[(n + more) % people])
+        for n, conversation in enumerate(made)
+        for more in (0, 1 + n // people)
+    ]
+    Participant.objects.bulk_create(rows, batch_size=500)
+    renew_statistics()
+
+
+def _participant(conversation: Conversation, user: User) -> Participant:
+    now, gen = timezone.now(), conversation.gen
+    return Participant(
+        conversation=conversation,
+        user=user,
+        joined_at=now,
+        changed_at=now,
+        gen=gen,
+        joined_gen=gen,
+    )
+
+
+def _join(conversation: Conversation, crowd: list[User]) -> None:
+    rows = [_participant(conversation, user) for user in crowd]
     Participant.objects.bulk_create(rows, batch_size=500)
     conversation.member_count += len(crowd)
     conversation.save()

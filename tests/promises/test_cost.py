@@ -22,9 +22,9 @@ from parley.messaging import operations, queries
 from parley.messaging.models import Message
 from parley.messaging.seen import News
 from parley.messaging.sync import sync
-from tests.promises.crowd import long_talk
+from tests.promises.crowd import long_talk, many_talks
 from tests.promises.meter import work
-from tests.talk import say
+from tests.talk import group, say
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
 
@@ -152,6 +152,15 @@ class TestPromise8CostDoesNotGrow:
 
         grown = {n: (small[n], large[n]) for n in small if large[n] > SLACK * small[n] + FREE}
         assert grown == {}
+
+    def test_with_what_others_talk_about(self, person):
+        ada, ben = person("ada"), person("ben")
+        for _ in range(10):
+            say(ben, group(ada, ben))
+        few = work(lambda: queries.list_messages(viewer=ada, size=20))
+        many_talks(people=200, talks=8_000)
+
+        assert work(lambda: queries.list_messages(viewer=ada, size=20)) <= SLACK * few + FREE
 
     def test_and_this_would_see_it_grow(self, person):
         """The count of what the database does is worth something."""

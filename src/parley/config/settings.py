@@ -115,7 +115,9 @@ def database() -> dict[str, Any]:
         # Each request that Django works on has one; the others are the hub's and the lanes'.
         found |= {"CONN_HEALTH_CHECKS": True}
         options |= {
-            "options": f"{options.get('options', '')} -c lock_timeout=5000".strip(),
+            # What a request reads lies in memory or on flash. At the price of a turning disk the
+            # planner would read all conversations to find those of one viewer.
+            "options": f"-c random_page_cost=1.1 {options.get('options', '')} -c lock_timeout=5000",
             "pool": {"min_size": 1, "max_size": PARLEY.threads + OTHERS, "timeout": 5},
         }
     # Threads keep their connection (http.turns), but where a pool lends it.
