@@ -12,6 +12,7 @@ from parley.accounts import operations as accounts
 from parley.conversations import operations as conversations
 from parley.dialects import handles, letters
 from parley.dialects.letters import LetterNotFound
+from parley.dialects.models import MessageHandle
 from parley.messaging import operations
 from parley.messaging.operations.loading import History, Member, Said, load_histories
 from tests.talk import direct, group, in_parallel, say, write_to
@@ -190,6 +191,16 @@ class TestWriteLetter:
 
 
 class TestMailbox:
+    def test_numbers_what_has_none_and_leaves_the_others_theirs(self, ada, ben):
+        sent = [write_to(ada, ben) for _ in range(3)]
+        numbers = [number_of(message) for message in sent]
+        MessageHandle.objects.filter(number=numbers[1]).delete()
+
+        found = [letter.number for letter in letters.mailbox(ben).letters]
+
+        assert found[::2] == numbers[::2]
+        assert found[1] == number_of(sent[1]) > numbers[2]
+
     def test_holds_the_newest_oldest_first_and_says_where_older_ones_are(self, ada, ben):
         for n in range(7):
             write_to(*((ada, ben) if n % 2 else (ben, ada)), body=str(n))

@@ -26,6 +26,12 @@ INSERT INTO dialects_messagehandle (message_id)
 SELECT message_id FROM sent WHERE outcome = 'new' ORDER BY place
     ON CONFLICT DO NOTHING
 """
+# Read with the message ``m``, whatever it is read by.
+NUMBER_BESIDE = "(SELECT number FROM dialects_messagehandle h WHERE h.message_id = m.message_id)"
+IN_ORDER_SQL = """
+SELECT array_agg((SELECT number FROM dialects_messagehandle WHERE message_id = its.id) ORDER BY n)
+  FROM unnest(%s::uuid[]) WITH ORDINALITY AS its (id, n)
+"""
 ONE_BY_ONE_SQL = """
 SELECT its.id, (SELECT number FROM {table} WHERE {key} = its.id) FROM unnest(%s::uuid[]) AS its (id)
 """
@@ -61,14 +67,30 @@ def numbers_of_messages(message_ids: Collection[UUID]) -> dict[UUID, int]:
     return _numbers(MessageHandle, "message_id", message_ids)
 
 
-def numbers_in_order(message_ids: Sequence[Any]) -> list[int]:
-    """Return the same in the order of the ids, which are as the driver gave them."""
-    found = dict(_rows(MessageHandle, "message_id", message_ids)) if message_ids else {}
-    if len(found) == len(message_ids):
-        return [found[each] for each in message_ids]
+def numbers_in_order(
+    message_ids: Sequence[Any], beside: Sequence[int | None] | None = None
+) -> list[int]:
+    """Return the same in the order of the ids, which may be as the driver gave them.
+
+    ``beside`` are the numbers that were read with the messages, where the caller has them in hand.
+    """
+    found = _in_order(message_ids) if beside is None else beside
+    numbers = [number for number in found if number is not None]
+    if len(numbers) == len(message_ids):
+        return numbers
     named = [uuid_value(each) for each in message_ids]
-    numbers = numbers_of_messages(named)
-    return [numbers[each] for each in named]
+    by_id = numbers_of_messages(named)
+    return [by_id[each] for each in named]
+
+
+def _in_order(message_ids: Sequence[Any]) -> Sequence[int | None]:
+    if not message_ids:
+        return []
+    if connection.vendor == "postgresql":  # one value: there is no id to be told again
+        found: list[int | None] = rows(IN_ORDER_SQL, [list(message_ids)])[0][0]
+        return found
+    by_id = dict(_rows(MessageHandle, "message_id", message_ids))
+    return [by_id.get(each) for each in message_ids]
 
 
 def user_of(number: int) -> UUID | None:

@@ -57,18 +57,27 @@ class Mailbox:
     older: Position | None
 
 
-def letters(viewer: User, messages: Sequence[SeenMessage]) -> list[Letter]:
-    """Return messages as letters, in their order and in a constant number of queries."""
-    return _letters(messages, addressees(viewer=viewer, messages=messages))
+def letters(
+    viewer: User, messages: Sequence[SeenMessage], beside: Sequence[int | None] | None = None
+) -> list[Letter]:
+    """Return messages as letters, in their order and in a constant number of queries.
+
+    ``beside`` are the numbers that were read with the messages, where the caller has them in hand.
+    """
+    return _letters(messages, addressees(viewer=viewer, messages=messages), beside)
 
 
-def _letters(messages: Sequence[SeenMessage], to: Sequence[Addressee]) -> list[Letter]:
+def _letters(
+    messages: Sequence[SeenMessage],
+    to: Sequence[Addressee],
+    beside: Sequence[int | None] | None = None,
+) -> list[Letter]:
     people = {m.sender_id for m in messages} | {addressee.user_id for addressee in to}
     users = handles.numbers_of_users(people)
-    numbers = handles.numbers_of_messages([message.message_id for message in messages])
+    numbers = handles.numbers_in_order([message.message_id for message in messages], beside)
     return [
         Letter(
-            number=numbers[message.message_id],
+            number=number,
             message_id=message.message_id,
             sender_id=message.sender_id,
             sender=users[message.sender_id],
@@ -79,7 +88,7 @@ def _letters(messages: Sequence[SeenMessage], to: Sequence[Addressee]) -> list[L
             sent_at=message.sent_at,
             is_read=addressee.read,
         )
-        for message, addressee in zip(messages, to, strict=True)
+        for message, addressee, number in zip(messages, to, numbers, strict=True)
     ]
 
 
@@ -92,10 +101,17 @@ def mailbox(
     size: int = MOST_LISTED,
 ) -> Mailbox:
     """Return the newest of the viewer's letters: ``all``, those in the ``inbox``, or ``sent``."""
-    page = queries.list_messages(
-        viewer=viewer, box=box, unread_only=unread_only, position=position, size=size
+    page = queries.list_messages_beside(
+        viewer=viewer,
+        beside=handles.NUMBER_BESIDE,
+        box=box,
+        unread_only=unread_only,
+        position=position,
+        size=size,
     )
-    return Mailbox(letters(viewer, page.items[::-1]), page.next)
+    seen = [message for message, _ in reversed(page.items)]
+    numbers = [number for _, number in reversed(page.items)]
+    return Mailbox(letters(viewer, seen, numbers), page.next)
 
 
 def find_letter(viewer: User, number: int) -> Letter:

@@ -31,10 +31,10 @@ from parley.kernel.database import (
 from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
 from parley.kernel.written import Written
-from parley.messaging.listings import Listings, Shelves, listings
-from parley.messaging.models import Flag, Mark, Message, flagged
+from parley.messaging.listings import Listings, Shelves, has_listings, listings
+from parley.messaging.models import Flag, HeavyReader, Mark, Message, flagged
 from parley.messaging.seen import SeenMessage
-from parley.messaging.sight import not_removed, see, see_by_id, visible
+from parley.messaging.sight import not_removed, see, see_beside, visible
 from parley.messaging.unread import maybe_unread
 
 CHUNK = 60
@@ -87,6 +87,22 @@ class Wanted:
     unread_only: bool
     starred_only: bool
     position: Position | None
+    conversation_id: UUID | None = None
+    with_user_id: UUID | None = None
+
+    @property
+    def everywhere(self) -> bool:
+        return self.conversation_id is None and self.with_user_id is None
+
+    def participations(self) -> QuerySet[Participant]:
+        """Return the viewer's rows in the conversations in which it is asked for."""
+        found = conversations.live_participations(self.viewer_id)
+        if self.conversation_id is not None:
+            found = found.filter(conversation_id=self.conversation_id)
+        if self.with_user_id is not None:
+            key = ids.direct_key(self.viewer_id, self.with_user_id).hex()
+            found = found.filter(conversation__direct_key=key)
+        return found
 
     @property
     def backward(self) -> bool:
@@ -142,8 +158,16 @@ def list_messages(*, viewer: User, **asked: Unpack[Asked]) -> Page[SeenMessage]:
 
     :raises ConversationNotFound: the viewer is not in the conversation given.
     """
+    page = list_messages_beside(viewer=viewer, beside="NULL", **asked)
+    return page.with_items([message for message, _ in page.items])
+
+
+def list_messages_beside(
+    *, viewer: User, beside: str, **asked: Unpack[Asked]
+) -> Page[tuple[SeenMessage, Any]]:
+    """Return the same, each with what ``see_beside`` reads beside it."""
     page = list_edges(viewer=viewer, **asked)
-    seen = see_by_id(viewer.user_id, [message_id for _, message_id in page.items])
+    seen = see_beside(viewer.user_id, [message_id for _, message_id in page.items], beside)
     return page.with_items(sorted(seen, key=_edge_of, reverse=True))
 
 
@@ -166,17 +190,12 @@ def list_edges(
 
     :raises ConversationNotFound: the viewer is not in the conversation given.
     """
-    wanted = Wanted(viewer.user_id, box, unread_only, starred_only, position)
-    found = conversations.live_participations(viewer.user_id)
-    if conversation_id is not None:
-        found = found.filter(conversation_id=conversation_id)
-        if not found.exists():
-            raise ConversationNotFound
-    if with_user_id is not None:
-        key = ids.direct_key(viewer.user_id, with_user_id).hex()
-        found = found.filter(conversation__direct_key=key)
-    everywhere = conversation_id is None and with_user_id is None
-    edges = _walk(found, wanted, size + 1, everywhere=everywhere)
+    wanted = Wanted(
+        viewer.user_id, box, unread_only, starred_only, position, conversation_id, with_user_id
+    )
+    if conversation_id is not None and not wanted.participations().exists():
+        raise ConversationNotFound
+    edges = _walk(wanted, size + 1)
     return Page.cut(edges, size=size, position=position, key=position_key)
 
 
@@ -185,30 +204,29 @@ def position_key(edge: Edge) -> tuple[int, str]:
     return micros(instant_value(edge[0])), str(uuid_value(edge[1]))
 
 
-def _edge_of(message: SeenMessage) -> Edge:
-    return message.sent_at, message.message_id
+def _edge_of(seen: tuple[SeenMessage, Any]) -> Edge:
+    return seen[0].sent_at, seen[0].message_id
 
 
-def _walk(found: QuerySet[Participant], wanted: Wanted, n: int, *, everywhere: bool) -> list[Edge]:
+def _walk(wanted: Wanted, n: int) -> list[Edge]:
     if wanted.starred_only:
-        return _starred(found, wanted, n)
-    if wanted.box == "sent" and everywhere and not wanted.unread_only:
+        return _starred(wanted, n)
+    if wanted.box == "sent" and wanted.everywhere and not wanted.unread_only:
         return _sent(wanted, n)
-    if wanted.unread_only:
-        found = maybe_unread(wanted.viewer_id, found)
-    if not everywhere:
-        return _merge(found, wanted, n)
+    if not wanted.everywhere:
+        return _merge(wanted, n)
+    if not wanted.backward:
+        latest = _latest(wanted)
+        if latest or not has_listings(wanted.viewer_id):
+            return _merge(wanted, n, latest=latest)
     with listings(wanted.viewer_id) as listed:
-        if listed is None and not wanted.backward:
-            return _merge(found, wanted, n, latest=_latest(wanted))
-        return _merge(found, wanted, n, listed)
+        return _merge(wanted, n, listed)
 
 
 # --- merging conversations ------------------------------------------------------------------------
 
 
 def _merge(
-    found: QuerySet[Participant],
     wanted: Wanted,
     n: int,
     listed: Listings | None = None,
@@ -219,7 +237,7 @@ def _merge(
     ``latest`` is the walk's first chunk of conversations, where the caller has it in hand.
     """
     best: list[Edge] = []
-    for some in _by_activity(found, wanted, listed, latest):
+    for some in _by_activity(wanted, listed, latest):
         if len(best) == n and not wanted.backward and _is_older(some[0], best[-1]):
             break
         parts = _unread_edges if wanted.unread_only else _edges
@@ -234,7 +252,9 @@ def _is_older(mine: Where, edge: Edge) -> bool:
 
 
 def _latest(wanted: Wanted) -> list[Where]:
-    """Return the first chunk of the viewer's conversations, latest activity first."""
+    """Return the first chunk of the viewer's conversations, latest activity first; none for whoever
+    has listings.
+    """
     written = _latest_written(unread_only=wanted.unread_only)
     rows = written.rows({NOBODY: wanted.viewer_id})
     return [_where(wanted.viewer_id, row) for row in rows]
@@ -245,6 +265,8 @@ def _latest_written(*, unread_only: bool) -> Written:
     found = conversations.live_participations(NOBODY)
     if unread_only:
         found = maybe_unread(NOBODY, found)
+    # It depends on no row: where there are listings, nothing is read.
+    found = found.exclude(Exists(HeavyReader.objects.filter(user_id=NOBODY, is_complete=True)))
     return Written.of(_ordered(found).values_list(*NEEDED)[:CHUNK])
 
 
@@ -264,7 +286,6 @@ def _where(viewer_id: UUID, row: Sequence[Any]) -> Where:
 
 
 def _by_activity(
-    found: QuerySet[Participant],
     wanted: Wanted,
     listed: Listings | None,
     latest: list[Where] | None,
@@ -273,14 +294,10 @@ def _by_activity(
 
     Going back in the list, only those active since the position.
     """
-    if wanted.backward and wanted.edge is not None:
-        found = found.filter(conversation__active_at__gte=wanted.edge[0])
-    ordered = _ordered(found)
-    shelves = Shelves(unread=True if wanted.unread_only else None)
     last, step, chunk = None, FIRST, latest
     while True:
         if chunk is None:
-            chunk = _chunk(wanted.viewer_id, ordered, last, listed, shelves)
+            chunk = _chunk(wanted, last, listed)
         yield from filter(None, (chunk[:step], chunk[step:]))
         if len(chunk) < CHUNK:
             return
@@ -289,21 +306,24 @@ def _by_activity(
 
 
 def _chunk(
-    viewer_id: UUID,
-    ordered: QuerySet[Participant],
-    last: tuple[datetime, UUID] | None,
-    listed: Listings | None,
-    shelves: Shelves,
+    wanted: Wanted, last: tuple[datetime, UUID] | None, listed: Listings | None
 ) -> list[Where]:
     """Return the next conversations after the last, of those listed where there are lists."""
+    found = wanted.participations()
+    if wanted.unread_only:
+        found = maybe_unread(wanted.viewer_id, found)
+    if wanted.backward and wanted.edge is not None:
+        found = found.filter(conversation__active_at__gte=wanted.edge[0])
+    ordered = _ordered(found)
     if last is not None:
         ordered = ordered.filter(
             Q(conversation__active_at__lt=last[0])
             | Q(conversation__active_at=last[0], conversation_id__lt=last[1])
         )
     if listed is not None:
+        shelves = Shelves(unread=True if wanted.unread_only else None)
         ordered = ordered.filter(conversation_id__in=listed.by_time(shelves, last, CHUNK))
-    return [_where(viewer_id, row) for row in ordered.values_list(*NEEDED)[:CHUNK]]
+    return [_where(wanted.viewer_id, row) for row in ordered.values_list(*NEEDED)[:CHUNK]]
 
 
 def _edges(some: Sequence[Where], wanted: Wanted, n: int) -> list[Edge]:
@@ -395,9 +415,10 @@ def _sent(wanted: Wanted, n: int) -> list[Edge]:
     return list(ordered.values_list("sent_at", "message_id")[:n])
 
 
-def _starred(found: QuerySet[Participant], wanted: Wanted, n: int) -> list[Edge]:
+def _starred(wanted: Wanted, n: int) -> list[Edge]:
     """Walk the viewer's stars, chunk by chunk, and keep those that the filters let through."""
     edges: list[Edge] = []
+    found = wanted.participations()
     for chunk in _star_chunks(wanted, n):
         in_chunk = Message.objects.filter(message_id__in=[message_id for _, message_id in chunk])
         mine = {

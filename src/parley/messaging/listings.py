@@ -55,12 +55,17 @@ async def is_heavy(*, viewer_id: UUID) -> bool:
     return bool(await async_database.rows(IS_HEAVY_SQL, [viewer_id]))
 
 
+def has_listings(viewer_id: UUID) -> bool:
+    """Return the same where there is no event loop."""
+    return bool(rows(IS_HEAVY_SQL, [viewer_id]))
+
+
 @contextmanager
 def listings(viewer_id: UUID) -> Iterator[Listings | None]:
     """Give the viewer's listings for what is asked within, in one snapshot; None for whoever has
     none.
     """
-    if not rows(IS_HEAVY_SQL, [viewer_id]):
+    if not has_listings(viewer_id):
         yield None
         return
     with snapshot():

@@ -18,7 +18,13 @@ from parley.conversations.models import Participant
 from parley.conversations.seen import Me, SeenParticipant
 from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
-from parley.messaging.boxes import Edge, list_edges, list_messages, position_key
+from parley.messaging.boxes import (
+    Edge,
+    list_edges,
+    list_messages,
+    list_messages_beside,
+    position_key,
+)
 from parley.messaging.counting import count_history, count_messages
 from parley.messaging.listings import Listings, Shelves, listings
 from parley.messaging.models import Message
@@ -51,6 +57,7 @@ __all__ = [
     "list_edges",
     "list_history",
     "list_messages",
+    "list_messages_beside",
     "list_receipts",
     "newest",
     "position_key",

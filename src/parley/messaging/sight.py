@@ -90,7 +90,7 @@ def seen_as(message: Message, *, read: bool, starred: bool) -> SeenMessage:
 SEE_SQL = """
 SELECT m.message_id, m.conversation_id, m.sender_id, m.seq, m.revision, m.subject, m.message_body,
        m.sent_at, m.client_id, m.reply_to, m.edited_at, m.retracted_at,
-       COALESCE(k.flags, 0), p.watermark
+       COALESCE(k.flags, 0), p.watermark, {beside}
   FROM messaging_message m
   LEFT JOIN conversations_participant p
     ON p.user_id = %s AND p.conversation_id = m.conversation_id
@@ -105,17 +105,27 @@ def see_by_id(viewer_id: UUID, message_ids: Collection[Any]) -> list[SeenMessage
 
     They come in no order. Their ids may be as the driver gave them.
     """
+    return [message for message, _ in see_beside(viewer_id, message_ids, "NULL")]
+
+
+def see_beside(
+    viewer_id: UUID, message_ids: Collection[Any], beside: str
+) -> list[tuple[SeenMessage, Any]]:
+    """Return the same, each with the value of an expression of SQL about the message ``m``: what a
+    door keeps of it in a table of its own.
+    """
     if not message_ids:
         return []
     chosen, parameters = among("m.message_id", message_ids)
-    read = rows(SEE_SQL.format(chosen=chosen), [viewer_id, viewer_id, *parameters])
+    sql = SEE_SQL.format(chosen=chosen, beside=beside)
+    read = rows(sql, [viewer_id, viewer_id, *parameters])
     named = uuid_reader()
-    return [_seen_row(viewer_id, row, named) for row in read if row[-1] is not None]
+    return [(_seen_row(viewer_id, row, named), row[-1]) for row in read if row[-2] is not None]
 
 
 def _seen_row(viewer_id: UUID, row: Sequence[Any], named: Callable[[Any], UUID]) -> SeenMessage:
     (message_id, conversation_id, sender_id, seq, revision, subject, body, sent_at) = row[:8]
-    (client_id, reply_to, edited_at, retracted_at, flags, watermark) = row[8:]
+    (client_id, reply_to, edited_at, retracted_at, flags, watermark) = row[8:14]
     who = named(sender_id)
     return SeenMessage(
         uuid_value(message_id),
