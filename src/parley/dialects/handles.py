@@ -62,20 +62,22 @@ def _remember(found: Mapping[UUID, int]) -> None:
     _known.update(found)
 
 
-def numbers_of_messages(message_ids: Collection[UUID]) -> dict[UUID, int]:
-    """Return the numbers of messages; what has none gets one now, in the order given."""
-    return _numbers(MessageHandle, "message_id", message_ids)
+def numbers_of_messages(
+    message_ids: Collection[UUID], beside: Collection[int | None] = ()
+) -> dict[UUID, int]:
+    """Return the numbers of messages; what has none gets one now, in the order given.
 
-
-def numbers_in_order(
-    message_ids: Sequence[Any], beside: Sequence[int | None] | None = None
-) -> list[int]:
-    """Return the same in the order of the ids, which may be as the driver gave them.
-
-    ``beside`` are the numbers that were read with the messages, where the caller has them in hand.
+    ``beside`` are those that were read with the messages, where the caller has them in hand.
     """
-    found = _in_order(message_ids) if beside is None else beside
-    numbers = [number for number in found if number is not None]
+    read = zip(message_ids, beside, strict=bool(beside))
+    found = {message_id: number for message_id, number in read if number is not None}
+    missing = [one for one in message_ids if one not in found]
+    return found | _numbers(MessageHandle, "message_id", missing) if missing else found
+
+
+def numbers_in_order(message_ids: Sequence[Any]) -> list[int]:
+    """Return the same in the order of the ids, which are as the driver gave them."""
+    numbers = [number for number in _in_order(message_ids) if number is not None]
     if len(numbers) == len(message_ids):
         return numbers
     named = [uuid_value(each) for each in message_ids]

@@ -58,7 +58,7 @@ class Mailbox:
 
 
 def letters(
-    viewer: User, messages: Sequence[SeenMessage], beside: Sequence[int | None] | None = None
+    viewer: User, messages: Sequence[SeenMessage], beside: Sequence[int | None] = ()
 ) -> list[Letter]:
     """Return messages as letters, in their order and in a constant number of queries.
 
@@ -70,14 +70,14 @@ def letters(
 def _letters(
     messages: Sequence[SeenMessage],
     to: Sequence[Addressee],
-    beside: Sequence[int | None] | None = None,
+    beside: Sequence[int | None] = (),
 ) -> list[Letter]:
     people = {m.sender_id for m in messages} | {addressee.user_id for addressee in to}
     users = handles.numbers_of_users(people)
-    numbers = handles.numbers_in_order([message.message_id for message in messages], beside)
+    numbers = handles.numbers_of_messages([message.message_id for message in messages], beside)
     return [
         Letter(
-            number=number,
+            number=numbers[message.message_id],
             message_id=message.message_id,
             sender_id=message.sender_id,
             sender=users[message.sender_id],
@@ -88,7 +88,7 @@ def _letters(
             sent_at=message.sent_at,
             is_read=addressee.read,
         )
-        for message, addressee, number in zip(messages, to, numbers, strict=True)
+        for message, addressee in zip(messages, to, strict=True)
     ]
 
 
