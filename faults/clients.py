@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 import ssl
+import statistics
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 import httpx
@@ -19,6 +22,7 @@ PATIENCE_S = 15.0
 PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 SETTLES_S = 1.5
+ASKED = ("/api/unread/", "/api/")  # the express lane answers the one, Django's threads the other
 PASSWORD = "a lamp in the corner"
 CONTEXT = ssl.create_default_context()  # made once: it is what costs most of a client
 
@@ -206,5 +210,46 @@ async def syncing(readers: Sequence[Reader], addresses: Sequence[str]) -> AsyncI
     async with asyncio.TaskGroup() as group:
         for reader in readers:
             group.create_task(read(reader))
+        yield
+        over.set()
+
+
+@dataclass
+class Visitor:
+    """Someone who asks again and again, and is to be answered as fast as ever."""
+
+    person: Person
+    address: str
+    latencies: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)  # 0 stands for no answer
+
+    async def ask(self, over: asyncio.Event) -> None:
+        async with self.person.client(self.address) as client:
+            for path in cycle(ASKED):
+                if over.is_set():
+                    return
+                begun = time.monotonic()
+                try:
+                    status = (await client.get(path)).status_code
+                except httpx.HTTPError:
+                    status = 0
+                self.statuses[status] += 1
+                self.latencies.append(1_000 * (time.monotonic() - begun))
+                await asyncio.sleep(0.02)
+
+    def take(self) -> float:
+        """Return the 95th percentile of the latencies since the last time, in ms."""
+        found = statistics.quantiles(self.latencies, n=20)[-1]
+        self.latencies.clear()
+        return found
+
+
+@asynccontextmanager
+async def visiting(*visitors: Visitor) -> AsyncIterator[None]:
+    """Have visitors ask within."""
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for visitor in visitors:
+            group.create_task(visitor.ask(over))
         yield
         over.set()

@@ -11,6 +11,19 @@ from faults.scenes import (
     reading,
     sending,
     slow,
+    storm,
 )
 
-LOADED = (broken, connections, database, disk, durable, live, processes, reading, sending, slow)
+LOADED = (
+    broken,
+    connections,
+    database,
+    disk,
+    durable,
+    live,
+    processes,
+    reading,
+    sending,
+    slow,
+    storm,
+)

@@ -6,18 +6,15 @@ import asyncio
 import csv
 import shutil
 import socket
-import statistics
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from itertools import cycle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
-from faults.clients import Person
+from faults.clients import Visitor, visiting
 from faults.report import Finding, at_most, equal, fault, told
 from faults.stage import Server, Stage
 from tests.servers import NotHere
@@ -36,36 +33,9 @@ PATHS = {
 # Each reader asks for three answers of 1.4 MB, which are work for the server by themselves.
 COUNTS = {"heads": 1_000, "bodies": 1_000, "readers": 200}
 RATES = {"heads": 200, "bodies": 200, "readers": 40}  # connections that begin in a second
-ASKED = ("/api/unread/", "/api/")  # the express lane answers the one, Django's threads the other
 OTHERS = 10  # connections of those who are not slow
 OVER = {"06", "0A"}  # as Linux numbers what waits out its time, and what listens
 CUT_S = {"heads": 15, "bodies": 15, "readers": 30}
-
-
-@dataclass
-class Visitor:
-    """Someone who asks again and again, and is to be answered as fast as ever."""
-
-    person: Person
-    address: str
-    latencies: list[float] = field(default_factory=list)
-    statuses: Counter[int] = field(default_factory=Counter)
-
-    async def ask(self, over: asyncio.Event) -> None:
-        async with self.person.client(self.address) as client:
-            for path in cycle(ASKED):
-                if over.is_set():
-                    return
-                begun = time.monotonic()
-                answer = await client.get(path)
-                self.statuses[answer.status_code] += 1
-                self.latencies.append(1_000 * (time.monotonic() - begun))
-                await asyncio.sleep(0.02)
-
-    def take(self) -> float:
-        found = statistics.quantiles(self.latencies, n=20)[-1]
-        self.latencies.clear()
-        return found
 
 
 @fault("F14", "1,000 slow heads, 1,000 slow bodies, 200 slow readers", "sqlite", seconds=15)
@@ -81,7 +51,7 @@ async def slow(stage: Stage) -> list[Finding]:
         Visitor((await stage.cast(address, 1))[0], address)
         for address in (server.address, calm.address)
     ]
-    async with _visits(visitor, other):
+    async with visiting(visitor, other):
         await asyncio.sleep(stage.seconds)
     findings = _compared("p95 of others before", visitor, other)
     for mode in MODES:
@@ -104,17 +74,6 @@ def _compared(what: str, visitor: Visitor, other: Visitor) -> list[Finding]:
     ]
 
 
-@asynccontextmanager
-async def _visits(*visitors: Visitor) -> AsyncIterator[None]:
-    """Have visitors ask within."""
-    over = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        for visitor in visitors:
-            group.create_task(visitor.ask(over))
-        yield
-        over.set()
-
-
 async def _slow(
     stage: Stage, server: Server, visitors: Sequence[Visitor], mode: str
 ) -> list[Finding]:
@@ -125,7 +84,7 @@ async def _slow(
     assert server.process is not None
     size, counts, sizes = _memory(server.process.pid), list[int](), list[int]()
     watching = asyncio.create_task(_watch(server, counts, sizes))
-    async with _visits(*visitors):
+    async with visiting(*visitors):
         process = await asyncio.create_subprocess_exec(
             *call, "-g", "-o", str(kept), stdout=asyncio.subprocess.DEVNULL
         )
@@ -217,7 +176,7 @@ def _attacks(token: str) -> Iterator[Attack]:
 async def too_large(stage: Stage) -> list[Finding]:
     [server] = await stage.serve(TMPDIR=str(stage.folder))
     [person] = await stage.cast(server.address, 1)
-    async with _visits(Visitor(person, server.address)):
+    async with visiting(Visitor(person, server.address)):
         await asyncio.sleep(stage.seconds / 4)
     assert server.process is not None
     before, findings = _memory(server.process.pid), list[Finding]()
