@@ -135,8 +135,8 @@ def _table(kept: list[dict[str, object]]) -> str:
         "Written by `python faults/run.py --write`; what each proves: docs/explanation/faults.md.",
         "All are scenes in `faults/scenes/`; F35 runs `tests/promises/test_interleavings.py`.",
         "",
-        "| fault | database | seconds | when (UTC) | holds | measured (wanted) |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| fault | database | disturbed, s | in all, s | when (UTC) | holds | measured (wanted) |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for result in kept:
         findings = result["findings"]
@@ -144,7 +144,8 @@ def _table(kept: list[dict[str, object]]) -> str:
         holds = result["error"] is None and all(finding["holds"] for finding in findings)
         shown = "; ".join(_cell(finding) for finding in findings) or str(result["error"])
         name = f"{result['name']} {result['title']}"
-        row = [name, result["database"], f"{result['seconds']:g}", result["at"]]
+        took = f"{result['took']:.0f}" if result.get("took") else ""
+        row = [name, result["database"], f"{result['seconds']:g}", took, result["at"]]
         lines.append(f"| {' | '.join(map(str, row))} | {'yes' if holds else '**no**'} | {shown} |")
     return "\n".join([*lines, ""])
 

@@ -1,4 +1,4 @@
-"""Processes of the server that die."""
+"""Processes of the server that die, or stand still."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from faults.report import Finding, at_least, at_most, equal, fault, safe, sent, 
 from faults.stage import Load, Stage
 
 EACH_S = 1.5
+AROUND_S = 5.0
 
 
 @fault("F01", "one of two processes killed again and again", "postgresql", "sqlite", "mariadb")
@@ -119,4 +120,40 @@ async def rolling(stage: Stage) -> list[Finding]:
         at_least("of those told their cursor", sum(d.cursors for d in devices), len(codes)),
         told("seconds from the last send until every device had everything", f"{took:.2f}"),
         equal("events lost", sum(len(every - device.bodies) for device in devices), 0),
+    ]
+
+
+@fault("F25", "one of two processes frozen, and thawed", "postgresql", "mariadb", seconds=30)
+async def frozen(stage: Stage) -> list[Finding]:
+    """As a virtual machine that is moved: it does not know that it was away."""
+    servers = await stage.serve(2)
+    addresses = [server.address for server in servers]
+    people = await stage.cast(addresses[0])
+    talks = await stage.groups(addresses[0], people)
+    history, device = History(), SocketDevice(people[0], lambda: addresses[0])
+    senders = [
+        Sender(person, [*addresses[n % 2 :], *addresses[: n % 2]], history)
+        for n, person in enumerate(people)
+    ]
+    async with listening(device):
+        async with Load(senders, talks):
+            await asyncio.sleep(AROUND_S)
+            stage.say("one process is frozen")
+            begun = time.monotonic()
+            servers[0].signal(signal.SIGSTOP)
+            await asyncio.sleep(stage.seconds)
+            meanwhile = sum(begun < (a.acked or 0) for a in history.attempts)
+            servers[0].signal(signal.SIGCONT)
+            stage.say("it goes on")
+            await asyncio.sleep(AROUND_S)
+        every = {attempt.body for attempt in history.acked}
+        took = await until_all_have([device], every, patience=15)
+    violations = await stage.judge(history, talks, people[0], addresses[0])
+    return [
+        *sent(history),
+        at_least("acknowledged by the other meanwhile", meanwhile, 1),
+        safe(violations),
+        told("seconds from the last send until a device of the frozen one had all", f"{took:.2f}"),
+        equal("events lost", len(every - device.bodies), 0),
+        equal("unforeseen failures in the log", stage.faults_logged(), 0),
     ]

@@ -26,6 +26,7 @@ AT_ONCE = 50
 HOT_SENDERS = 32
 COOL_SENDERS = 4
 LOCKED_SHARE = 0.5
+LOST, LATE_S = 0.05, 0.02  # of answers; each way
 
 
 def _quantile(history: History, share: float) -> float:
@@ -141,6 +142,35 @@ async def _by_socket(address: str, person: Person, talk: str, body: str, key: st
                 frame = json.loads(await socket.recv())
                 if frame["type"] in {"ack", "error"}:
                     return str(frame.get("message", {}).get("message_id"))
+
+
+@fault("F29", "answers lost, and late, on the way to clients", "postgresql", "sqlite", "mariadb")
+async def lossy(stage: Stage) -> list[Finding]:
+    servers = await stage.serve(2)
+    people = await stage.cast(servers[0].address)
+    talks = await stage.groups(servers[0].address, people)
+    history, trouble = History(), Trouble(delay=LATE_S, lose_answers=LOST)
+    async with (
+        proxying("127.0.0.1", servers[0].port, trouble) as one,
+        proxying("127.0.0.1", servers[1].port, trouble) as other,
+    ):
+        addresses = [one.address, other.address]
+        senders = [
+            Sender(person, [*addresses[n % 2 :], *addresses[: n % 2]], history)
+            for n, person in enumerate(people)
+        ]
+        async with Load(senders, talks):
+            await asyncio.sleep(stage.seconds)
+        lost = one.lost + other.lost
+    violations = await stage.judge(history, talks, people[0], servers[0].address)
+    asked = history.statuses().total()
+    return [
+        told("answers lost", f"{lost:,}"),
+        *sent(history),
+        safe(violations),
+        at_most("requests for each message", asked / len(history.attempts), 3),
+        equal("unforeseen failures in the log", stage.faults_logged(), 0),
+    ]
 
 
 @fault("F33", "the connection lost in COMMIT, under load", "postgresql", "mariadb")
