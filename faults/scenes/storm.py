@@ -29,6 +29,7 @@ PATIENCE_S = 300.0
 LONGEST_PAUSE_S = 30.0
 CURSOR = re.compile(rb'"cursor": ?"([^"]+)"')
 STATUS = re.compile(rb"HTTP/1\.1 (\d+).*?\r\n\r\n", re.DOTALL)
+CLOSE = re.compile(rb"\x88[\x02-\x7d](..)[^\x00]*$", re.DOTALL)
 LONGEST_FOUND = 1_000  # bytes in which what is waited for may lie
 UPGRADE = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -70,7 +71,7 @@ class Line:
         while not (match := wanted.search(self.found)):
             data = await self.reader.read(65_536)
             if not data:
-                raise ConnectionResetError
+                raise ConnectionResetError(_why(self.found))
             if PING in data:
                 self.writer.write(PONG)
             self.found = self.found[-LONGEST_FOUND:] + data
@@ -122,7 +123,7 @@ class Socket:
                 hint = "" if refused.is_kind else " without Retry-After"
                 self.refused[f"{refused.status}{hint}"] += 1
             except OSError as error:
-                self.refused[type(error).__name__] += 1
+                self.refused[str(error) or type(error).__name__] += 1
             finally:
                 if self.line is not None:
                     self.line.cut()
@@ -247,6 +248,12 @@ async def _finished(works: Sequence[Coroutine[Any, Any, float]]) -> list[float]:
 async def _calls(stage: Stage) -> int:
     [[calls]] = await asyncio.to_thread(stage.sql, CALLS)
     return int(str(calls))
+
+
+def _why(found: bytes) -> str:
+    """Return the code that a WebSocket was closed with, as the last bytes of it say."""
+    last = CLOSE.search(found)
+    return f"closed with {int.from_bytes(last[1])}" if last else "cut off"
 
 
 def _unkind(answers: Counter[str]) -> int:

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import threading
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -11,12 +12,14 @@ from parley.conversations import operations as conversations
 from parley.conversations.events import happened
 from parley.messaging import operations
 from parley.messaging.models import Message
-from parley.realtime import hub
+from parley.realtime import hub, websocket
 from parley.realtime.tickets import still_valid
 from tests.realtime.conftest import heard, in_thread, live, put, quiet
 from tests.talk import direct, group, say
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
+
+COMING = hub.MOST_CONNECTIONS
 
 
 class TestHello:
@@ -85,6 +88,31 @@ class TestHello:
         assert asyncio.run(scene()) == str(ada.user_id)
         with pytest.raises(websockets.InvalidStatus):
             asyncio.run(scene())
+
+
+class TestCrowd:
+    def test_is_let_in_a_few_at_a_time(self, server, bearer, ada, monkeypatch):
+        inside, at_once = 0, websocket._at_once
+
+        async def slowly(*given):
+            nonlocal inside
+            inside += 1
+            found.append(inside)
+            await asyncio.sleep(0.2)
+            inside -= 1
+            return await at_once(*given)
+
+        async def scene():
+            async with AsyncExitStack() as stack:
+                opening = (stack.enter_async_context(live(server, headers)) for _ in range(COMING))
+                await asyncio.gather(*opening)
+
+        found, headers = [], bearer(ada)
+        monkeypatch.setattr(websocket, "_at_once", slowly)
+        asyncio.run(scene())
+
+        assert len(found) == COMING
+        assert max(found) == hub.MOST_COMING < COMING
 
 
 class TestEvents:

@@ -55,6 +55,7 @@ HEARTBEAT_S = 25
 LEAVING_S = 3.0  # how long clients have to take what waits, when the server ends
 DOORS = 4  # handshakes at a time
 MOST_TOGETHER = 200  # conversations that are read at once
+MOST_COMING = 8  # who are let in, or told what they missed, at a time
 MOST_HEARD = 50_000
 MOST_SCANNED = 20_000
 MOST_CONNECTIONS = 10  # a user
@@ -87,6 +88,8 @@ class Hub:
         self._doors = Threads("parley-doors", most=DOORS)
         self._loop = asyncio.get_running_loop()
         self._is_leaving = False
+        # Where thousands come back at once they wait for each other, and nobody else for them.
+        self.doorway = asyncio.Semaphore(MOST_COMING)
         self.presence = Presence(self.of, self.signal)
 
     # --- life

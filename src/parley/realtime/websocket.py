@@ -50,9 +50,10 @@ async def serve(
     """Serve one WebSocket, from its handshake to its end."""
     await receive()  # websocket.connect
     try:
-        proved = await _at_once(application, scope)
-        if proved is None:
-            proved = await hub.ask(_prove, dict(scope))
+        async with hub.doorway:
+            proved = await _at_once(application, scope)
+            if proved is None:
+                proved = await hub.ask(_prove, dict(scope))
     except APIException as refused:
         await _refuse(send, refused.status_code, content_of(refused, scope["path"]))
         return
@@ -159,7 +160,8 @@ class Socket:
 
     async def _greet(self) -> None:
         # The connection hears of everything from before this cursor on: nothing falls between.
-        cursor, total = await greetings.greet(self._hub.ask, self.user)
+        async with self._hub.doorway:
+            cursor, total = await greetings.greet(self._hub.ask, self.user)
         self.connection.begin(cursor)
         hello = {
             "type": "hello",
@@ -323,7 +325,8 @@ class Socket:
         while more and self.connection.close_code is None:
             await self.connection.emptied()
             query = {"cursor": cursor, "limit": str(MISSED_AT_ONCE)}
-            status, answer = await self._call("GET", "/api/sync/", query=query)
+            async with self._hub.doorway:
+                status, answer = await self._call("GET", "/api/sync/", query=query)
             if self._pass_on(status, answer, ref):
                 # Of a cursor that is no good nothing was missed; of a fault, the rest of the pages.
                 self.connection.is_resuming = status not in (400, 410)
