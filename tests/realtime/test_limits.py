@@ -11,7 +11,7 @@ from django.core.asgi import get_asgi_application
 from websockets.frames import Frame, Opcode
 
 from parley.ops.management.commands import serve
-from parley.realtime import connections, hub, lines, presence, sse, websocket
+from parley.realtime import connections, greetings, hub, lines, presence, sse, websocket
 from parley.realtime.service import Live
 from tests.realtime.conftest import heard, in_thread, live, put, serving
 from tests.talk import direct, say
@@ -99,6 +99,24 @@ class TestLife:
                 return await socket.close_code()
 
         assert asyncio.run(scene()) == 4408
+
+    def test_is_not_missed_in_who_waits_to_be_let_in(
+        self, short_life, server, bearer, ada, monkeypatch
+    ):
+        greet = greetings.greet
+
+        async def slowly(*given):
+            await asyncio.sleep(1.5)  # longer than a client may be silent
+            return await greet(*given)
+
+        async def scene():
+            async with live(server, bearer(ada)) as socket:  # which answers pings
+                await asyncio.sleep(0.5)
+                await put(socket, type="ping", ref=1)
+                assert (await heard(socket, "pong"))["ref"] == 1
+
+        monkeypatch.setattr(greetings, "greet", slowly)
+        asyncio.run(scene())
 
     @pytest.mark.parametrize("sign", [Opcode.PONG, Opcode.TEXT])
     def test_is_seen_in_any_frame(self, short_life, server, bearer, ada, sign):

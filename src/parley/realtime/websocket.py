@@ -141,6 +141,8 @@ class Socket:
         )
         await self._greet()
         try:
+            if self._line is not None:  # while it waited to be let in nobody asked for a sign
+                self._line.heard_at = asyncio.get_running_loop().time()
             self.connection.open(self, beats_s=HEARTBEAT_S)
             await self._read(receive)
         except asyncio.CancelledError:
