@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,6 +93,7 @@ class Client:
         self.cursor: str | None = None
         self._socket: Any = None
         self.resyncs = 0
+        self.heard: deque[str] = deque(maxlen=60)
 
     @property
     def address(self) -> str:
@@ -134,12 +136,15 @@ class Client:
 
     async def _take(self, frame: Json) -> None:
         type_, where = frame["type"], frame.get("conversation")
+        self.heard.append(_in_short(frame))
         copy = self.copies.get(where) if isinstance(where, str) else None
         if type_ == "sync":
             self._take_news(frame)
             self.cursor = frame["cursor"]
         elif type_ == "cursor":
             self.cursor = frame["cursor"]
+        elif type_ == "error":  # the only thing asked for is to resume
+            await self._socket.close()
         elif type_ == "resync":
             self.resyncs += 1
             await self._socket.send(json.dumps({"type": "resume", "cursor": self.cursor}))
@@ -183,6 +188,16 @@ class Client:
         return {where: copy.shown() for where, copy in self.copies.items()}
 
 
+def _in_short(frame: Json) -> str:
+    """Name what a frame is about: its type, its revision, and where."""
+    where = frame.get("conversation")
+    if frame["type"] == "sync":
+        where = [*(shown["conversation_id"] for shown in frame["conversations"]), *frame["left"]]
+    elif isinstance(where, dict):
+        where = f"{where['conversation_id']} at {where['revision']}, {where['me']}"
+    return f"{frame['type']} {frame.get('revision', '')} {where}"
+
+
 def expected(address: str, headers: Json, client: Client) -> Json:
     """What a client would show that starts now, of as much history as this one has."""
     found: Json = {}
@@ -202,3 +217,19 @@ def expected(address: str, headers: Json, client: Client) -> Json:
                 of_a_message(m) for m in items if m["seq"] >= first or m["message_id"] in held
             ]
     return found
+
+
+def differing(shown: Any, wanted: Any, path: str = "") -> list[str]:
+    """Name each place where what is shown is not as wanted, a line each."""
+    if isinstance(shown, list) and isinstance(wanted, list):
+        shown, wanted = ({f"#{m['seq']}": m for m in messages} for messages in (shown, wanted))
+    if not (isinstance(shown, dict) and isinstance(wanted, dict)):
+        return [] if shown == wanted else [f"{path}: {shown!r}, not {wanted!r}"]
+    lines = []
+    for name in dict.fromkeys([*shown, *wanted]):
+        place = f"{path} {name}".strip()
+        if name in shown and name in wanted:
+            lines += differing(shown[name], wanted[name], place)
+        else:
+            lines.append(f"{place}: {'too much' if name in shown else 'lacking'}")
+    return lines

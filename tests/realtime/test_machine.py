@@ -31,7 +31,7 @@ from parley.realtime.service import Live
 from tests.promises import listed
 from tests.promises.test_machine import Machine, people
 from tests.realtime.conftest import _signed_in, serving
-from tests.realtime.copies import Client, expected
+from tests.realtime.copies import Client, differing, expected
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
 
@@ -142,8 +142,17 @@ class LiveMachine(Machine):
             if shown == wanted:
                 return
             if time.monotonic() > end:
-                assert shown == wanted
+                self._fail(device, differing(shown, wanted))
             time.sleep(0.1)
+
+    def _fail(self, device: Client, places: list[str]) -> None:
+        n = self.devices.index(device)
+        if self.lives[n].done():
+            self.lives[n].result()  # it says why it ended
+        wheres = {place.split(maxsplit=1)[0].rstrip(":") for place in places}
+        about = [each for each in device.heard if any(where in each for where in wheres)]
+        said = [f"device {n}, {SECONDS} s after the last step, does not show what a sync does:"]
+        pytest.fail("\n".join([*said, *places, "the last it heard of that:", *about[-12:]]))
 
 
 def test_any_interleaving_leaves_live_clients_equal_to_a_fresh_sync(monkeypatch):
