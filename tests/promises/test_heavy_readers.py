@@ -22,7 +22,7 @@ from parley.conversations import fence
 from parley.conversations import operations as conversations
 from parley.conversations.models import Participant
 from parley.kernel.errors import Refusal
-from parley.messaging import boxes, operations, queries, unread
+from parley.messaging import boxes, changes, operations, queries, unread
 from parley.messaging import listings as reading
 from parley.messaging.listings import listings
 from parley.messaging.models import WIDE, Following, HeavyReader, Listing
@@ -261,6 +261,13 @@ class TestAHeavyReader:
         settle()
         with listings(crowd.ada.user_id) as found:
             assert found is not None
+
+    def test_of_whom_nothing_is_asked_is_given_nothing(self, ada, ben):
+        direct(ada, ben)
+        make_heavy(ada.user_id)
+        settle()
+
+        assert changes.changed_after(ada.user_id, 0, None, 0) == []
 
 
 class TestWhoIsHeavy:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 import psycopg
+from django.core.exceptions import EmptyResultSet
 from django.db import OperationalError, connection, transaction
 from django.db.models import Model, QuerySet
 
@@ -230,9 +231,12 @@ def union_all(
     They come in no order, unless ``order`` names one, by the numbers of columns; then the first
     ``size`` of them.
     """
-    if not parts:
+    compiled = []
+    for part in parts:
+        with suppress(EmptyResultSet):  # one of no rows is not asked for
+            compiled.append(part.query.sql_with_params())
+    if not compiled:
         return []
-    compiled = [part.query.sql_with_params() for part in parts]
     statement = " UNION ALL ".join(
         f"SELECT * FROM ({sql}) AS part{n}"  # noqa: S608 - Django's own SQL
         for n, (sql, _) in enumerate(compiled)
