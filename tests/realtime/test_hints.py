@@ -6,6 +6,7 @@ import pytest
 
 from parley.conversations import operations as conversations
 from parley.conversations.events import Event, Type, happened
+from parley.realtime import broker
 from tests.realtime.conftest import heard, in_thread, live, quiet
 from tests.realtime.test_own import deaf
 from tests.talk import direct, group, say
@@ -72,5 +73,45 @@ class TestHints:
                 await heard(socket, "participant.left")
                 changed = await heard(socket, "conversation.changed")
                 assert changed["conversation"]["me"]["member_role"] == "owner"
+
+        asyncio.run(scene())
+
+    def test_of_one_revision_come_together(self, ada, ben, monkeypatch):
+        """Whoever heard of one alone would take that for all of the revision."""
+        talk = group(ada, ben)
+        told = []
+        monkeypatch.setattr(happened, "_callables", [told.append])
+
+        conversations.leave(viewer=ada, conversation_id=talk)
+
+        [events] = told
+        assert [(each.type, each.revision) for each in events] == [
+            (Type.LEFT, 1),
+            (Type.CHANGED, 1),
+        ]
+
+    def test_of_more_people_than_they_name_are_true_of_all(
+        self, server, bearer, ada, ben, cyd, monkeypatch
+    ):
+        monkeypatch.setattr(broker, "MOST_NAMED", 1)
+        [hear_here] = happened._callables
+        talk = group(ada, ben, cyd)
+
+        def send_away():
+            conversations.change_conversation(actor=ada, conversation_id=talk, participant_ids=[])
+
+        async def scene():
+            async with live(server, bearer(ben)) as bens, live(server, bearer(cyd)) as cyds:
+                await in_thread(say, ada, talk)
+                for socket in (bens, cyds):
+                    await heard(socket, "message.created")
+                with deaf():
+                    await in_thread(send_away)
+                [text] = broker.pack("", [Event(Type.LEFT, talk, 2, (ben.user_id, cyd.user_id))])
+                hear_here(broker.unpack(text)[1])
+                for socket, person in ((bens, ben), (cyds, cyd)):
+                    left = await heard(socket, "participant.left")
+                    while left["user"]["user_id"] != str(person.user_id):
+                        left = await heard(socket, "participant.left")
 
         asyncio.run(scene())

@@ -531,9 +531,9 @@ def _part(conversation: Conversation, leaving: Sequence[Participant], entered: E
         conversation.members_rev += 1
         conversation.member_count -= len(leaving)
         stamp(conversation, entered, "members_rev", "member_count")
-    tell(_of(conversation, Type.LEFT, *(participant.user_id for participant in leaving)))
-    if is_inherited:
-        tell(_of(conversation, Type.CHANGED))
+    left = _of(conversation, Type.LEFT, *(participant.user_id for participant in leaving))
+    # Of one revision, so together: who hears of one alone would take that for all of it.
+    tell(left, *[_of(conversation, Type.CHANGED)] * is_inherited)
 
 
 def _hide(conversation: Conversation, participant: Participant, entered: Entered) -> None:

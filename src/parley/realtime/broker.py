@@ -33,7 +33,7 @@ CHANNEL = "parley_events"
 LARGEST_NOTIFY = 7_900  # bytes; PostgreSQL takes 8,000
 AGAIN_S = 1.0
 MOST_WAITING = 10_000
-MOST_NAMED = 100  # people in one hint; the others find out when its generation settles
+MOST_NAMED = 100  # people in one hint; of more it says no more than that there is news
 
 # A peer that is gone without a word is noticed within half a minute.
 KEEPALIVES = {
@@ -253,11 +253,12 @@ def _write(each: News) -> list[Any]:
     if isinstance(each, Signal):
         where = each.conversation_id and each.conversation_id.hex
         return [each.kind, each.user_id.hex, where, each.state]
+    is_all = len(each.user_ids) <= MOST_NAMED
     return [
         each.type.value,
         each.conversation_id.hex,
-        each.revision,
-        [user_id.hex for user_id in each.user_ids[:MOST_NAMED]],
+        each.revision if is_all else None,  # with it, it would stand for all of the change
+        [user_id.hex for user_id in each.user_ids] if is_all else [],
         each.message_id and each.message_id.hex,
         each.seq,
     ]

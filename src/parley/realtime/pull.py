@@ -190,7 +190,8 @@ class _Telling:
         hints = [*self._unannounced(hints), *hints]
         # Of a large one that is new here, the last before may have been a change long told.
         is_large = len(self.listeners) > MOST_SHOWN
-        if heard is None and (is_all or (is_large and self.want.hints)):
+        is_hinted = bool(self.want.hints) and all(h.revision is not None for h in self.want.hints)
+        if heard is None and (is_all or (is_large and is_hinted)):
             return hints
         left = tuple(self.lost - {user_id for hint in hints for user_id in hint.user_ids})
         if left:
