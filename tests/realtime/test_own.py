@@ -1,18 +1,24 @@
 """What someone does on one device, on their others: also when every hint is lost."""
 
 import asyncio
+import json
+import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
 
+from parley.accounts.credentials import Credential, Proof
 from parley.conversations import operations as conversations
-from parley.conversations.events import happened
+from parley.conversations.events import Event, Type, happened
 from parley.messaging import operations
 from parley.messaging.sync import here
-from parley.realtime import inner, own
+from parley.realtime import hub, inner, own, pull
+from parley.realtime.connections import Connection, Place
+from parley.realtime.frames import Frame
+from parley.realtime.own import pull_own
 from tests.realtime.conftest import events, heard, in_thread, live, put, quiet
-from tests.talk import direct, group, say
+from tests.talk import direct, group, in_parallel, say
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
 
@@ -187,3 +193,115 @@ class TestWhatIsMissed:
 
         stars = asyncio.run(scene())
         assert stars[stars.index(False) :][-1] is True
+
+    def test_is_told_though_the_device_came_while_it_was_looked_for(
+        self, server, bearer, ada, ben, monkeypatch
+    ):
+        message = say(ben, direct(ada, ben))
+        settle, looks, is_there = hub._settle, threading.Event(), threading.Event()
+
+        def slow_settle(*args):
+            looks.set()
+            is_there.wait(5)
+            return settle(*args)
+
+        async def scene():
+            async with live(server, bearer(ben)):
+                monkeypatch.setattr(hub, "_settle", slow_settle)
+                await asyncio.to_thread(looks.wait, 5)
+                async with live(server, bearer(ada)) as socket:
+                    with deaf():
+                        await in_thread(read, ada, message)
+                    is_there.set()
+                    return await heard(socket, "conversation.changed")
+
+        assert asyncio.run(scene())["conversation"]["me"]["watermark"] == 1
+
+    def test_is_told_though_a_late_hint_says_that_the_conversation_is_new(
+        self, server, bearer, ada, ben
+    ):
+        """Whoever synced it does not take it as new, and so has nothing of what came since."""
+        [hear_here] = happened._callables
+        talk = group(ben, ada)
+        message = [say(ben, talk) for _ in range(3)][-1]
+
+        async def scene():
+            async with live(server, bearer(ada)) as socket:
+                with deaf():
+                    await in_thread(read, ada, message)
+                hear_here([Event(Type.CREATED, talk, 0, (ada.user_id, ben.user_id))])
+                return await heard(socket, "conversation.changed")
+
+        assert asyncio.run(scene())["conversation"]["me"]["watermark"] == 3
+
+    def test_is_no_conversation_that_was_left_meanwhile(
+        self, server, bearer, ada, ben, monkeypatch
+    ):
+        """A page that was read before is given before, too."""
+        talk = group(ben, ada)
+        cursor = here(viewer=ada)
+        say(ben, talk)
+        call = inner.call
+
+        async def slow_call(*args, **named):
+            page = await call(*args, **named)
+            await in_thread(conversations.leave, viewer=ada, conversation_id=talk)
+            await asyncio.sleep(0.5)
+            return page
+
+        monkeypatch.setattr(inner, "call", slow_call)
+
+        async def scene():
+            async with live(server, bearer(ada)) as socket:
+                await put(socket, type="resume", cursor=cursor)
+                return [(await heard(socket, "sync", "participant.left"))["type"] for _ in "12"]
+
+        assert asyncio.run(scene()) == ["sync", "participant.left"]
+
+    def test_comes_before_what_was_told_meanwhile_to_who_is_slow(self, ada):
+        class Slow:
+            is_free = False
+            is_ready = asyncio.Event()
+            sent = []
+
+            async def send(self, frame):
+                self.sent.append(frame.text)
+                await self.is_ready.wait()
+
+        connection = Connection(ada.user_id, Credential(Proof.SIGN_IN, ""), Place(0, 0, ""))
+
+        async def scene():
+            connection.open(Slow(), beats_s=9)
+            connection.offer(Frame("", "before"))
+            await asyncio.sleep(0.01)
+            connection.hold()
+            connection.offer(Frame("", "meanwhile"))
+            Slow.is_ready.set()
+            await asyncio.sleep(0.01)
+            connection.go_on(Frame("", "page"))
+            await connection.emptied()
+
+        asyncio.run(scene())
+        assert Slow.sent == ["before", "page", "meanwhile"]
+
+
+class TestWhatIsToldOfOnesReading:
+    def test_is_one_state(self, ada, ben, monkeypatch):
+        """A watermark of before and a message of after would be no state that ever was."""
+        talk = direct(ada, ben)
+        message = say(ben, talk)
+        star(ada, message)
+        show = pull.show
+
+        def slow_show(*args):
+            try:
+                return show(*args)
+            finally:
+                in_parallel([lambda: read(ada, message)])
+
+        monkeypatch.setattr(pull, "show", slow_show)
+        [told] = pull_own({(ada.user_id, talk): 0}, settled=0)
+
+        placed, changed, _ = (json.loads(frame.text) for frame in told.frames)
+        assert placed["conversation"]["me"]["watermark"] == 0
+        assert not changed["message"]["read"]

@@ -72,17 +72,12 @@ def list_changed_since(gen: int, *, most: int) -> dict[UUID, int]:
     return dict(found.values_list("conversation_id", "revision")[:most])
 
 
-def list_own_changes(gen: int, *, online: Collection[UUID], most: int) -> list[OwnChange] | None:
-    """Return what people who are online changed of their own after ``gen``.
-
-    None where more than ``most`` people did, online or not.
-    """
+def list_own_changes(gen: int, *, most: int) -> list[OwnChange] | None:
+    """Return what people changed of their own after ``gen``; None where more than ``most`` did."""
     found = Participant.objects.filter(gen__gt=gen, version__gt=0)
     found = found.select_related("conversation").only(*OWN_CHANGE)[: most + 1]
     changes = [_own_change(mine) for mine in found]
-    if len(changes) > most:
-        return None
-    return [change for change in changes if change.user_id in online]
+    return changes if len(changes) <= most else None
 
 
 def _own_change(mine: Participant) -> OwnChange:

@@ -102,6 +102,7 @@ class Connection:
     _size: int = 0
     _writer: asyncio.Task[None] | None = None
     _emptied: asyncio.Future[None] | None = None
+    _is_held: bool = False
 
     def open(self, outlet: Outlet, *, beats_s: float) -> None:
         """Begin to send what waits, and all that comes; ``beats_s`` is the time between beats."""
@@ -125,18 +126,41 @@ class Connection:
                 where = UUID(conversation["conversation_id"])
                 self.synced[where] = conversation["revision"]
 
+    def may_sync(self, conversation_id: UUID) -> bool:
+        """Whether the client has this conversation by a sync, or may be about to."""
+        is_greeted = self._outlet is not None
+        return not is_greeted or self.is_resuming or conversation_id in self.synced
+
     def offer(self, frame: Frame) -> None:
         """Send a frame; whoever takes too few of them is cut off, and resumes by its cursor."""
         if self.close_code is not None:
             return
-        if self._waiting is None and self._outlet is not None and self._outlet.is_free:
+        outlet = self._outlet if self._waiting is None and not self._is_held else None
+        if outlet is not None and outlet.is_free:
             if taken := self._take(frame):
-                self._outlet.put(taken)
+                outlet.put(taken)
             return
         self._wait(frame)
         self._size += len(frame.text)
         if self._size > LARGEST_WAITING or (self._waiting and len(self._waiting) > MOST_WAITING):
             self.close(Close.TOO_SLOW)
+
+    def hold(self) -> None:
+        """Have wait what is offered, while a page of what was missed is read: it may be newer than
+        the page, and must not come before it.
+        """
+        self._is_held = True
+
+    def go_on(self, page: Frame | None = None) -> None:
+        """Send the page, then what waits."""
+        self._is_held = False
+        if page is not None and self._waiting is None:
+            self.offer(page)
+        elif page is not None and self._waiting is not None:
+            self._waiting.appendleft(page)
+            self._size += len(page.text)
+        if self._waiting:
+            self._begin_writing()
 
     def settle(self, place: Place) -> None:
         """Note that everything up to a place has been offered."""
@@ -190,12 +214,12 @@ class Connection:
         self._begin_writing()
 
     def _begin_writing(self) -> None:
-        if self._writer is None and self._outlet is not None:
+        if self._writer is None and self._outlet is not None and not self._is_held:
             self._writer = asyncio.get_running_loop().create_task(self._write(self._outlet))
 
     async def _write(self, outlet: Outlet) -> None:
         try:
-            while self._waiting:
+            while self._waiting and not self._is_held:
                 found = self._waiting.popleft()
                 if isinstance(found, Place):
                     self._reach(found)
@@ -210,7 +234,10 @@ class Connection:
         except Exception:
             log.exception("a live connection failed")
             self.close(Close.FAILED)
-        self._stop()
+        if self._is_held and self._waiting and self.close_code is None:
+            self._writer = None  # it goes on behind the page
+        else:
+            self._stop()
 
     def _stop(self) -> None:
         """Nothing waits any more."""

@@ -160,13 +160,7 @@ class Hub:
         mine.add(connection)
         self.presence.came(connection.user_id)
 
-    def resumed(self, connection: Connection) -> None:
-        """Tell again what came between the pages of what a connection had missed."""
-        if self._own.want_again(connection):
-            self._news.set()
-
     def leave(self, connection: Connection) -> None:
-        self._own.forget(connection)
         mine = self._connections.get(connection.user_id, set())
         mine.discard(connection)
         if not mine:
@@ -315,8 +309,8 @@ class Hub:
         if not self._connections:
             await self._note_place()
             return
-        told, online = self.place.settled, self.online
-        place, changed, own = await self._thread.ask(partial(_settle, told, online))
+        told = self.place.settled
+        place, changed, own = await self._thread.ask(partial(_settle, told))
         if len(changed) > MOST_SCANNED or own is None:
             await self.tell(self.online, event("resync", timezone.now(), content={}))
         elif changed or own:
@@ -334,8 +328,8 @@ class Hub:
             heard = self._heard.get(conversation_id)
             if heard is None or heard.revision < revision:
                 self._want(conversation_id)
-        for each in own:
-            if not self._own.is_told(each):
+        for each in own:  # of whoever is here now: some came while it was looked for
+            if each.user_id in self._connections and not self._own.is_told(each):
                 self._want_own(each, settled)
         told = self._loop.create_future()
         self._rounds.append(told)
@@ -430,14 +424,12 @@ def _place() -> Place:
     return Place(state.settled, state.current, epochs.covering(state.current) or "")
 
 
-def _settle(
-    told: int, online: frozenset[UUID]
-) -> tuple[Place, dict[UUID, int], list[OwnChange] | None]:
+def _settle(told: int) -> tuple[Place, dict[UUID, int], list[OwnChange] | None]:
     """Tick, and return the place of now, and what changed since ``told`` was settled."""
     fence.tick_if_unsettled()
     place = _place()
     settled = max(place.settled, told)
     place = replace(place, settled=settled)
     changed = listening.list_changed_since(told, most=MOST_SCANNED + 1)
-    own = listening.list_own_changes(told, online=online, most=MOST_SCANNED)
+    own = listening.list_own_changes(told, most=MOST_SCANNED)
     return place, changed, own

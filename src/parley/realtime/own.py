@@ -18,6 +18,7 @@ from parley.accounts import queries as accounts
 from parley.accounts.models import User
 from parley.conversations.models import Participant
 from parley.http import wire
+from parley.kernel.database import snapshot
 from parley.messaging import changes, queries
 from parley.messaging.changes import ChangedMark
 from parley.messaging.cursors import Known
@@ -38,10 +39,9 @@ Key = tuple[UUID, UUID]  # a person and a conversation
 
 @dataclass(frozen=True, slots=True)
 class PulledOwn:
-    """What is new of one person's own, from which versions on, and up to which it is told then."""
+    """What is new of one person's own, and up to which versions it is told then."""
 
     user_id: UUID
-    since: Mapping[UUID, int]
     versions: Mapping[UUID, int]
     frames: list[Frame]
 
@@ -53,7 +53,6 @@ class Own:
         self._devices = devices
         self._told: OrderedDict[Key, int] = OrderedDict()
         self._wanted: dict[Key, int | None] = {}  # at least up to a version, where one is known
-        self._again: dict[Connection, dict[Key, int]] = {}
 
     def want(self, key: Key, version: int | None = None) -> None:
         if self._devices(key[0]):
@@ -69,11 +68,16 @@ class Own:
             self._told.popitem(last=False)
 
     def note_opened(self, key: Key, version: int) -> None:
-        """Note what someone has of a conversation that they were just given as new."""
-        self.note(key, version)
-        for connection in self._devices(key[0]):
-            if connection.is_resuming:
-                self._again.setdefault(connection, {}).setdefault(key, version)
+        """Note what someone has of a conversation that they are given as new.
+
+        Unless a device may have it by syncing, and does not take it as new: then what is of one's
+        own is told as ever.
+        """
+        user_id, conversation_id = key
+        if any(device.may_sync(conversation_id) for device in self._devices(user_id)):
+            self.want(key)
+        else:
+            self.note(key, version)
 
     def clear(self) -> None:
         self._told.clear()
@@ -98,7 +102,6 @@ class Own:
             for connection in list(self._devices(pulled.user_id)):
                 for frame in pulled.frames:
                     connection.offer(frame)
-                self._note_late(connection, pulled)
 
     def _resync(self, wanted: Mapping[Key, int | None]) -> None:
         frame = event("resync", timezone.now(), content={})
@@ -109,34 +112,22 @@ class Own:
             if version is not None:
                 self.note(key, version)
 
-    def _note_late(self, connection: Connection, pulled: PulledOwn) -> None:
-        """A page of what was missed may be older than this, and yet come after it."""
-        if connection.is_resuming:
-            again = self._again.setdefault(connection, {})
-            for where, version in pulled.since.items():
-                again.setdefault((pulled.user_id, where), version)
-
-    def want_again(self, connection: Connection) -> bool:
-        """Have told again what was told while a connection was given what it had missed."""
-        again = self._again.pop(connection, {})
-        for key, version in again.items():
-            self._told[key] = min(version, self._told.get(key, version))
-            self.want(key)
-        return bool(again)
-
-    def forget(self, connection: Connection) -> None:
-        self._again.pop(connection, None)
-
 
 def pull_own(wanted: Mapping[Key, int | None], *, settled: int) -> list[PulledOwn]:
-    """Return what is new of these people in these conversations after a version.
+    """Return what is new of these people in these conversations after a version; of each person,
+    all in one state.
 
     None is the version of when generation ``settled`` was settled.
     """
     by_person: dict[UUID, dict[UUID, int | None]] = defaultdict(dict)
     for (user_id, conversation_id), version in wanted.items():
         by_person[user_id][conversation_id] = version
-    return [_of(user_id, told, settled) for user_id, told in by_person.items()]
+    found = []
+    for user_id, told in by_person.items():
+        # A message read by one watermark, beside another, would never be put right.
+        with snapshot():
+            found.append(_of(user_id, told, settled))
+    return found
 
 
 def _of(user_id: UUID, told: Mapping[UUID, int | None], settled: int) -> PulledOwn:
@@ -155,7 +146,7 @@ def _of(user_id: UUID, told: Mapping[UUID, int | None], settled: int) -> PulledO
         frames = [*_placed(user_id, here, now), *_marked(user_id, changed, now)]
     frames.append(_total(user_id, now))
     versions = {where: mine.version for where, mine in rows.items()}
-    return PulledOwn(user_id, since, versions, frames)
+    return PulledOwn(user_id, versions, frames)
 
 
 def _known(user_id: UUID, unknown: list[Participant], settled: int) -> Iterable[tuple[UUID, Known]]:

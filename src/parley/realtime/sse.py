@@ -264,7 +264,6 @@ class Stream:
             yield written(frame, cursor)
         if not more:
             self.connection.is_resuming = False
-            self._hub.resumed(self.connection)
 
 
 def _as_events(news: Mapping[str, Any]) -> list[Frame]:

@@ -8,6 +8,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -210,14 +211,8 @@ class Socket:
             self._task.cancel()
 
     def _answer(self, content: Mapping[str, Any], ref: Any, *, more: str = "") -> None:
-        """Send an answer behind what waits, with the reference that it answers.
-
-        ``more`` is JSON that was written already, comma and name before it.
-        """
-        type_, rest = content["type"], {k: v for k, v in content.items() if k != "type"}
-        named = {} if ref is None else {"ref": ref}
-        text = encode({"type": type_} | named | rest)
-        self.connection.offer(Frame(type_, f"{text[:-1]}{more}}}" if more else text))
+        """Send an answer behind what waits."""
+        self.connection.offer(_written(content, ref, more))
 
     # --- in
 
@@ -328,19 +323,21 @@ class Socket:
             await self.connection.emptied()
             query = {"cursor": cursor, "limit": str(MISSED_AT_ONCE)}
             async with self._hub.doorway:
+                self.connection.hold()
                 status, answer = await self._call("GET", "/api/sync/", query=query)
-            if self._pass_on(status, answer, ref):
+            if status != HTTPStatus.OK:
+                self.connection.go_on()
+                self._pass_on(status, answer, ref)
                 # Of a cursor that is no good nothing was missed; of a fault, the rest of the pages.
                 self.connection.is_resuming = status not in (400, 410)
                 return
             news = json.loads(answer)
             if again and not news["more"]:
                 news["more"], again = True, False
-            self._answer({"type": "sync", **news}, ref)
+            self.connection.go_on(_written({"type": "sync", **news}, ref))
             self.connection.note(news)
             cursor, more = news["cursor"], news["more"]
         self.connection.is_resuming = False
-        self._hub.resumed(self.connection)
 
     async def _take_ping(self, frame: dict[str, Any], ref: Any) -> None:
         self._answer({"type": "pong"}, ref)
@@ -355,6 +352,17 @@ class Socket:
         "resume": _take_resume,
         "ping": _take_ping,
     }
+
+
+def _written(content: Mapping[str, Any], ref: Any, more: str = "") -> Frame:
+    """Write an answer, with the reference that it answers.
+
+    ``more`` is JSON that was written already, comma and name before it.
+    """
+    type_, rest = content["type"], {k: v for k, v in content.items() if k != "type"}
+    named = {} if ref is None else {"ref": ref}
+    text = encode({"type": type_} | named | rest)
+    return Frame(type_, f"{text[:-1]}{more}}}" if more else text)
 
 
 def _parse(text: str) -> dict[str, Any]:
