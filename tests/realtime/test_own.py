@@ -17,6 +17,7 @@ from parley.realtime import hub, inner, own, pull
 from parley.realtime.connections import Connection, Place
 from parley.realtime.frames import Frame
 from parley.realtime.own import pull_own
+from parley.realtime.pull import Want
 from tests.realtime.conftest import events, heard, in_thread, live, put, quiet
 from tests.talk import direct, group, in_parallel, say
 
@@ -286,22 +287,40 @@ class TestWhatIsMissed:
 
 
 class TestWhatIsToldOfOnesReading:
-    def test_is_one_state(self, ada, ben, monkeypatch):
-        """A watermark of before and a message of after would be no state that ever was."""
+    """It is one state: else a message stays as it was beside another watermark than its own."""
+
+    def test_is_read_at_once(self, ada, ben, monkeypatch):
         talk = direct(ada, ben)
         message = say(ben, talk)
         star(ada, message)
         show = pull.show
 
-        def slow_show(*args):
+        def show_and_read(*args):
             try:
                 return show(*args)
             finally:
                 in_parallel([lambda: read(ada, message)])
 
-        monkeypatch.setattr(pull, "show", slow_show)
+        monkeypatch.setattr(pull, "show", show_and_read)
         [told] = pull_own({(ada.user_id, talk): 0}, settled=0)
 
         placed, changed, _ = (json.loads(frame.text) for frame in told.frames)
         assert placed["conversation"]["me"]["watermark"] == 0
         assert not changed["message"]["read"]
+
+    def test_is_read_at_once_with_a_conversation_that_is_new(self, ada, ben, monkeypatch):
+        talk = group(ben, ada)
+        message = say(ben, talk)
+        show = pull.show
+
+        def read_and_show(*args):
+            in_parallel([lambda: read(ada, message)])
+            return show(*args)
+
+        monkeypatch.setattr(pull, "show", read_and_show)
+        want = Want(talk, hints=[Event(Type.CREATED, talk, 0, (ada.user_id,))])
+        [found] = pull.pull([want], online=frozenset({ada.user_id}), settled=0)
+
+        placed, said = (json.loads(told.frame.text) for told in found.told)
+        assert placed["conversation"]["me"]["watermark"] == 0
+        assert not said["message"]["read"]

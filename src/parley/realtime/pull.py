@@ -8,6 +8,7 @@ event that was lost, doubled or overtaken changes nothing: the next pull gives t
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,7 @@ from parley.accounts.people import Person, may_see_contact
 from parley.conversations.events import Event, Type
 from parley.conversations.models import Conversation, Kind
 from parley.http import wire
+from parley.kernel.database import snapshot
 from parley.kernel.errors import NotFound
 from parley.messaging import listening, queries
 from parley.messaging.listening import Listener
@@ -80,6 +82,16 @@ def pull(wants: Sequence[Want], *, online: frozenset[UUID], settled: int) -> lis
 
     ``settled`` is the generation up to which this process has told everything.
     """
+    # A conversation is told before messages in it, and must not show a later watermark than they.
+    with nullcontext() if all(map(_is_of_messages, wants)) else snapshot():
+        return _pull(wants, online, settled)
+
+
+def _is_of_messages(want: Want) -> bool:
+    return want.heard is not None and {hint.type for hint in want.hints} == {Type.MESSAGES}
+
+
+def _pull(wants: Sequence[Want], online: frozenset[UUID], settled: int) -> list[Pulled]:
     conversations = listening.find_conversations([want.conversation_id for want in wants])
     listeners = listening.list_listeners(conversations.values(), online=online)
     heard_by_someone = [want for want in wants if listeners.get(want.conversation_id)]
