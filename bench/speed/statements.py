@@ -97,7 +97,7 @@ def sync() -> Iterator[str]:
     from parley.messaging import express
 
     state = fence.state()
-    yield put(express.NEWS, [str(state.current), WHO, str(state.settled)])
+    yield put(express_sync.NEWS, [str(state.current), WHO, str(state.settled)])
 
 
 KINDS = {each.__name__: each for each in (send, hot, history, inbox, read, unread, sync)}
