@@ -94,7 +94,7 @@ def unread() -> Iterator[str]:
 
 def sync() -> Iterator[str]:
     from parley.conversations import fence
-    from parley.messaging import express
+    from parley.messaging import express_sync
 
     state = fence.state()
     yield put(express_sync.NEWS, [str(state.current), WHO, str(state.settled)])
