@@ -25,11 +25,12 @@ from parley.http import throttling, tokens
 from parley.http.guard import Guard
 from parley.kernel import ids
 from parley.kernel.async_database import close_database
-from parley.messaging import group_commit, operations
+from parley.messaging import express_sync, group_commit, operations
 from parley.messaging import sync as sync_module
 from parley.messaging.models import Mark, Message
 from parley.messaging.operations.following import make_heavy
 from tests.conftest import PASSWORD
+from tests.realtime.conftest import in_thread
 from tests.talk import direct, group, say, write_to
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
@@ -54,9 +55,9 @@ def hear_much(viewer, other, talk):
         say(other, talk, str(n))
 
 
-def read(viewer, other, talk):
+def read(viewer, other, talk, seq=1):
     say(other, talk)
-    operations.read_up_to(viewer=viewer, conversation_id=talk, seq=1)
+    operations.read_up_to(viewer=viewer, conversation_id=talk, seq=seq)
 
 
 def leave(viewer, other, talk):
@@ -652,6 +653,29 @@ class TestReading:
             change(ada, ben, talk)
             for limit in (1, 3, 20):
                 site.alike("GET", f"/api/sync/?cursor={cursor}&limit={limit}")
+
+    @pytest.mark.postgresql
+    def test_a_sync_shows_messages_by_the_watermark_beside_them(
+        self, site, ada, ben, inbox, monkeypatch
+    ):
+        talk, find = inbox[0], express_sync.find_conversations
+
+        async def read_meanwhile(**asked):
+            await asyncio.sleep(0.2)  # until the messages are read
+            await in_thread(read, ada, ben, talk, seq=last)
+            return await find(**asked)
+
+        cursor = sync_module.here(viewer=ada)
+        last = say(ben, talk).seq
+        site.sign_in(ada)
+        monkeypatch.setattr(express_sync, "find_conversations", read_meanwhile)
+
+        [news] = site.by_lane(("GET", f"/api/sync/?cursor={cursor}"))
+
+        [shown] = news.json()["conversations"]
+        watermark = shown["me"]["watermark"]
+        assert watermark >= last
+        assert all(m["read"] == (m["seq"] <= watermark) for m in shown["messages"])
 
     def test_a_sync_of_what_is_unsettled_has_it_settle(self, site, ada, ben, inbox, monkeypatch):
         fence.tick(unless_within=timedelta(0))

@@ -188,6 +188,7 @@ PAST = """(c.active_gen, c.active_at, c.conversation_id) {word} (%s, %s, %s)
 INBOXES = {False: _inbox(PAST.format(word="<"), "DESC"), True: _inbox(PAST.format(word=">"), "ASC")}
 OF_INBOX = _inbox("p.conversation_id = ANY(%s::uuid[])", "DESC")
 PAGE_WIDTH = 18
+WATERMARK_OF_PAGE = 12
 # Hiding a direct conversation does not leave it.
 MEMBERS = f"""
 SELECT p.conversation_id, p.user_id, p.member_role, p.read_seq, p.delivered_seq, p.joined_at,

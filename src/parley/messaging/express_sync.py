@@ -16,7 +16,14 @@ from uuid import UUID
 from parley.accounts.express import PERSON
 from parley.kernel.async_database import database
 from parley.messaging.cursors import LEFT, MOST_KNOWN, Cursor, Known
-from parley.messaging.express import MESSAGE, WIDTH, Row, array, find_conversations
+from parley.messaging.express import (
+    MESSAGE,
+    WATERMARK_OF_PAGE,
+    WIDTH,
+    Row,
+    array,
+    find_conversations,
+)
 from parley.messaging.models import Flag
 
 NONCE = (
@@ -55,7 +62,7 @@ SELECT {MESSAGE}, k.flags, p.watermark, {PERSON}
  WHERE m.gen > has.gen AND m.seq > GREATEST(p.visible_after, c.purged_seq)
  ORDER BY m.revision
 """  # noqa: S608 - the parts are ours
-FLAGS = WIDTH
+FLAGS, WATERMARK = WIDTH, WIDTH + 1
 
 
 def _state(*nonces: str, since: str) -> str:
@@ -187,6 +194,9 @@ async def _look(
     )
     names = [str(conversation_id) for conversation_id in ids]
     if len(said) >= limit or not shown.keys() >= set(names):
+        return None, []
+    # Read by one watermark, beside another, a message would never be put right.
+    if any(row[WATERMARK] != shown[row[1]][WATERMARK_OF_PAGE] for row in said):
         return None, []
     by_place: dict[Any, list[Row]] = {name: [] for name in names}
     for row in said:
