@@ -51,7 +51,7 @@ runpy.run_path("manage.py", run_name="__main__")
 """
 # How to run it: milliseconds between switches (0: as the product has them), threads that Django
 # works in, processes.
-WAYS = ((5.0, 8, 1), (1.0, 8, 1), (0.0, 8, 1), (0.0, 4, 1), (0.0, 2, 1), (0.1, 8, 1), (0.0, 8, 2))
+WAYS = ((5.0, 8, 1), (0.0, 8, 1), (0.0, 4, 1), (0.0, 3, 1), (0.0, 2, 1), (1.0, 3, 1), (0.0, 3, 2))
 
 
 @dataclass

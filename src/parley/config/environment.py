@@ -102,7 +102,7 @@ class Environment(BaseSettings):
         1, ge=1, le=64, validation_alias="WORKERS", description="Server processes."
     )
     threads: int = Field(
-        8,
+        3,
         ge=1,
         le=64,
         validation_alias="PARLEY_THREADS",
