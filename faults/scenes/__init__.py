@@ -1,29 +1,6 @@
-"""The scenes, by what they disturb; importing them makes them known."""
+"""The scenes, by what they disturb; importing this makes all of them known."""
 
-from faults.scenes import (
-    broken,
-    connections,
-    database,
-    disk,
-    durable,
-    live,
-    processes,
-    reading,
-    sending,
-    slow,
-    storm,
-)
+from importlib import import_module
+from pkgutil import iter_modules
 
-LOADED = (
-    broken,
-    connections,
-    database,
-    disk,
-    durable,
-    live,
-    processes,
-    reading,
-    sending,
-    slow,
-    storm,
-)
+LOADED = [import_module(f"{__name__}.{each.name}") for each in iter_modules(__path__)]

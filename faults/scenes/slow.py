@@ -40,11 +40,11 @@ CUT_S = {"heads": 15, "bodies": 15, "readers": 30}
 
 @fault("F14", "1,000 slow heads, 1,000 slow bodies, 200 slow readers", "sqlite", seconds=15)
 async def slow(stage: Stage) -> list[Finding]:
-    if shutil.which("slowhttptest") is None:
-        raise NotHere("apt-get install slowhttptest brings it")
     """The others' latency is compared with that of a server beside it which nobody disturbs: what
     slowhttptest takes of the machine is no work of the server.
     """
+    if shutil.which("slowhttptest") is None:
+        raise NotHere("apt-get install slowhttptest brings it")
     [server] = await stage.serve()
     [calm] = await stage.serve(url=f"sqlite:///{stage.folder / 'calm.sqlite3'}")
     visitor, other = [
