@@ -16,6 +16,7 @@ import psycopg
 from django.db import DatabaseError, InterfaceError, connection
 
 from parley.accounts.credentials import Proof
+from parley.accounts.people import as_user
 from parley.api.lane import asking, reading, sending
 from parley.api.lane.answers import Answer, refused, send_answer
 from parley.api.lane.credentials import Credentials, Proved, by_header
@@ -116,7 +117,7 @@ class Lane:
             found = await by_header(header)
         except (NotMine, *LOST):
             return None
-        return found.viewer, found.by
+        return as_user(found.person), found.by
 
     async def _answer(
         self, request: Arrived, route: Route, conversation_id: UUID | None, send: Send

@@ -10,7 +10,7 @@ import math
 import time
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -52,6 +52,14 @@ class Proved:
     is_heavy: bool = False
 
 
+class Found(NamedTuple):
+    """Whom a credential proves now, and for how many seconds at the most."""
+
+    person: Person
+    by: Credential
+    left: float = LIFE_S
+
+
 class Credentials:
     """What was proved lately."""
 
@@ -73,12 +81,12 @@ class Credentials:
             return Proved(viewer, wire.person(as_person(viewer)), math.inf, by, heavy)
         header = request.headers.get(b"authorization")
         if header is not None:
-            return self._fresh(header) or self._keep(header, await by_header(header))
+            return self._fresh(header) or await self._keep(header, await by_header(header))
         asked = ASGIRequest(dict(request.scope), BytesIO())
         key = asked.COOKIES.get(settings.SESSION_COOKIE_NAME)
         if not key:
             raise NotMine
-        proved = self._fresh(key) or self._keep(key, await _by_session(key))
+        proved = self._fresh(key) or await self._keep(key, await _by_session(key))
         if request.scope["method"] not in SAFE:
             _check_csrf(asked)
         return proved
@@ -87,14 +95,17 @@ class Credentials:
         found = self._known.get(key)
         return found if found is not None and time.monotonic() < found.until else None
 
-    def _keep(self, key: bytes | str, proved: Proved) -> Proved:
+    async def _keep(self, key: bytes | str, found: Found) -> Proved:
+        until = time.monotonic() + min(LIFE_S, found.left)
+        heavy = await is_heavy(viewer_id=found.person.user_id)
+        proved = Proved(as_user(found.person), wire.person(found.person), until, found.by, heavy)
         if len(self._known) >= MOST:
             self.forget()
         self._known[key] = proved
         return proved
 
 
-async def by_header(header: bytes) -> Proved:
+async def by_header(header: bytes) -> Found:
     """Return whom a header Authorization proves now.
 
     :raises NotMine: nobody, as far as can be seen here.
@@ -107,11 +118,11 @@ async def by_header(header: bytes) -> Proved:
         found = await express.token_owner(digest=digest, at=timezone.now())
         if found is not None:
             person, token_id = found
-            return await _proved(person, Credential(Proof.TOKEN, str(token_id)))
+            return Found(person, Credential(Proof.TOKEN, str(token_id)))
     raise NotMine
 
 
-async def _by_bearer(text: bytes) -> Proved:
+async def _by_bearer(text: bytes) -> Found:
     try:
         token = AccessToken(cast(Any, text))  # the stubs want what it returns
     except (TokenError, TypeError, ValueError, RecursionError):
@@ -119,7 +130,9 @@ async def _by_bearer(text: bytes) -> Proved:
     sign_in_id, user_id = (_id(token.get(claim)) for claim in (SIGN_IN, USER))
     left = float(token["exp"]) - time.time()
     found = await express.signed_in(sign_in_id=sign_in_id, user_id=user_id)
-    return await _proved(found, Credential(Proof.SIGN_IN, str(sign_in_id)), left=left)
+    if found is None:
+        raise NotMine
+    return Found(found, Credential(Proof.SIGN_IN, str(sign_in_id)), left)
 
 
 def _id(claim: object) -> UUID:
@@ -129,17 +142,11 @@ def _id(claim: object) -> UUID:
     return found
 
 
-async def _by_session(key: str) -> Proved:
-    found = await express.session_user(session_key=key, at=timezone.now())
-    return await _proved(found, Credential(Proof.SESSION, key))
-
-
-async def _proved(person: Person | None, by: Credential, *, left: float = LIFE_S) -> Proved:
+async def _by_session(key: str) -> Found:
+    person = await express.session_user(session_key=key, at=timezone.now())
     if person is None:
         raise NotMine
-    until = time.monotonic() + min(LIFE_S, left)
-    heavy = await is_heavy(viewer_id=person.user_id)
-    return Proved(as_user(person), wire.person(person), until, by, heavy)
+    return Found(person, Credential(Proof.SESSION, key))
 
 
 def _check_csrf(asked: ASGIRequest) -> None:
