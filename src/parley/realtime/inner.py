@@ -92,16 +92,7 @@ async def call(
 async def _request(
     application: Application, scope: MutableMapping[str, Any], written: bytes
 ) -> tuple[int, bytes]:
-    status, parts, is_read = 500, [], False
-
-    async def receive() -> MutableMapping[str, Any]:
-        nonlocal is_read
-        if is_read:
-            await (
-                asyncio.Event().wait()
-            )  # it never goes away; whoever listens for that is cancelled
-        is_read = True
-        return {"type": "http.request", "body": written, "more_body": False}
+    status, parts = 500, []
 
     async def send(message: MutableMapping[str, Any]) -> None:
         nonlocal status
@@ -111,7 +102,7 @@ async def _request(
             parts.append(message.get("body", b""))
 
     # A client that goes does not stop what it asked for halfway: that would leave files open.
-    running = asyncio.ensure_future(application(scope, receive, send))
+    running = asyncio.ensure_future(application(scope, carrying(written), send))
     _running.add(running)
     running.add_done_callback(_running.discard)
     await asyncio.shield(running)
