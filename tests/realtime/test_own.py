@@ -142,27 +142,37 @@ class TestWhatIsOnesOwn:
         asyncio.run(scene())
 
 
+@pytest.fixture
+def after_a_page(monkeypatch):
+    """Have something done, and told, after the first page of what was missed was read, and before
+    it is given.
+    """
+
+    def have(do, *of, **about):
+        call, left = inner.call, [do]
+
+        async def slow_call(*args, **named):
+            page = await call(*args, **named)
+            if left:
+                await in_thread(left.pop(), *of, **about)
+                await asyncio.sleep(0.5)
+            return page
+
+        monkeypatch.setattr(inner, "call", slow_call)
+
+    return have
+
+
 class TestWhatIsMissed:
     @pytest.mark.parametrize("way", ["socket", "stream"])
     def test_is_not_older_than_what_was_told_meanwhile(
-        self, server, bearer, ada, ben, monkeypatch, way
+        self, server, bearer, ada, ben, after_a_page, way
     ):
         """A page that was read before a star, and given after it was told, is not the last word."""
         message = say(ben, direct(ada, ben))
         cursor = here(viewer=ada)
         operations.edit_message(editor=ben, message_id=message.message_id, message_body="new")
-        call, is_starred = inner.call, False
-
-        async def slow_call(*args, **named):
-            nonlocal is_starred
-            page = await call(*args, **named)
-            if not is_starred:
-                is_starred = True
-                await in_thread(star, ada, message)
-                await asyncio.sleep(0.5)
-            return page
-
-        monkeypatch.setattr(inner, "call", slow_call)
+        after_a_page(star, ada, message)
 
         async def socket_stars():
             async with live(server, bearer(ada)) as socket:
@@ -236,21 +246,13 @@ class TestWhatIsMissed:
         assert asyncio.run(scene())["conversation"]["me"]["watermark"] == 3
 
     def test_is_no_conversation_that_was_left_meanwhile(
-        self, server, bearer, ada, ben, monkeypatch
+        self, server, bearer, ada, ben, after_a_page
     ):
         """A page that was read before is given before, too."""
         talk = group(ben, ada)
         cursor = here(viewer=ada)
         say(ben, talk)
-        call = inner.call
-
-        async def slow_call(*args, **named):
-            page = await call(*args, **named)
-            await in_thread(conversations.leave, viewer=ada, conversation_id=talk)
-            await asyncio.sleep(0.5)
-            return page
-
-        monkeypatch.setattr(inner, "call", slow_call)
+        after_a_page(conversations.leave, viewer=ada, conversation_id=talk)
 
         async def scene():
             async with live(server, bearer(ada)) as socket:
