@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 import psycopg
@@ -165,20 +166,73 @@ def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
 
 def _fetched(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            # Django has Python read instants, which takes longer than all else of a long list.
-            cast(Any, cursor).adapters.register_loader(INSTANT, INSTANT_LOADER)
-        cursor.execute(sql, parameters)
+        _execute(cursor, sql, parameters)
         return cast(list[tuple[Any, ...]], cursor.fetchall())
 
 
+def _execute(cursor: Any, sql: str, parameters: Sequence[Any]) -> None:
+    if connection.vendor == "postgresql":
+        # Django has Python read instants, which takes longer than all else of a long list.
+        cursor.adapters.register_loader(INSTANT, INSTANT_LOADER)
+    cursor.execute(sql, parameters)
+
+
 def instances(model: type[M], sql: str, parameters: Sequence[Any] = ()) -> list[M]:
-    """Return all rows of hand-written SQL as instances of a model.
+    """Return all rows of hand-written SQL, which selects every column of a model's table, as
+    instances of the model.
 
     What else it selects becomes attributes of theirs, as the driver gives it.
     """
-    manager: Any = model._default_manager  # noqa: SLF001 - the documented name for generic code
-    return list(manager.raw(sql, adapted(parameters)))
+    with connection.cursor() as cursor:
+        _execute(cursor, sql, adapted(parameters))
+        reader = _reader(model, tuple(column[0] for column in cursor.description))
+        return [reader.read(row) for row in cursor.fetchall()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader(Generic[M]):
+    """Makes instances of rows that have their columns in one order.
+
+    ``Manager.raw`` finds all this out with every statement, which takes longer than the statement.
+    """
+
+    model: type[M]
+    names: list[str]
+    # Of each field in turn: where it stands in a row, and what makes its value of the driver's.
+    fields: list[tuple[int, Sequence[Callable[..., Any]], Any]]
+    others: list[tuple[int, str]]
+
+    def read(self, row: Sequence[Any]) -> M:
+        values = []
+        for place, converters, column in self.fields:
+            value = row[place]
+            for convert in converters:
+                value = convert(value, column, connection)
+            values.append(value)
+        made = self.model.from_db(connection.alias, self.names, values)
+        for place, name in self.others:
+            setattr(made, name, row[place])
+        return made
+
+
+@functools.cache
+def _reader(model: type[M], columns: Sequence[str]) -> _Reader[M]:
+    fields = [cast(Any, field) for field in model._meta.concrete_fields]  # noqa: SLF001 - its documented name
+    places = [columns.index(field.column) for field in fields]
+    found = [field.get_col(field.column) for field in fields]
+    return _Reader(
+        model,
+        [field.attname for field in fields],
+        [
+            (
+                place,
+                [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)],
+                column,
+            )
+            for place, column in zip(places, found, strict=True)
+        ],
+        [(place, name) for place, name in enumerate(columns) if place not in places],
+    )
 
 
 def adapted(parameters: Sequence[Any]) -> list[Any]:

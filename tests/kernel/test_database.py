@@ -1,0 +1,50 @@
+import pytest
+
+from parley.accounts.models import User
+from parley.conversations.models import Conversation, Participant
+from parley.kernel.database import instances
+from parley.messaging.models import Message
+from tests.talk import direct, say
+
+pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
+
+
+class TestInstances:
+    @pytest.mark.parametrize("model", [User, Conversation, Participant, Message])
+    def test_are_what_the_orm_reads(self, ada, ben, model):
+        talk = direct(ada, ben)
+        say(ada, talk, "x", client_id="Ünïque")
+        table = model._meta.db_table
+
+        found = instances(model, f"SELECT * FROM {table}")
+
+        assert sorted(map(told, found), key=repr) == sorted(
+            map(told, model.objects.all()), key=repr
+        )
+        assert len(found) >= 1
+
+    def test_are_rows_that_stand_in_the_database(self, ada):
+        [found] = instances(User, "SELECT * FROM accounts_user WHERE user_id = %s", [ada.user_id])
+        found.first_name = "Augusta"
+
+        found.save(update_fields=["first_name"])
+
+        ada.refresh_from_db()
+        assert ada.first_name == "Augusta"
+
+    def test_carry_what_else_is_selected(self, ada):
+        [found] = instances(User, "SELECT 7 AS luck, u.*, 8 AS more FROM accounts_user u")
+
+        assert (found, found.luck, found.more) == (ada, 7, 8)
+
+    def test_must_be_whole(self, ada):
+        with pytest.raises(ValueError):
+            instances(User, "SELECT user_id FROM accounts_user")
+
+
+def told(instance):
+    return {
+        field.attname: bytes(value) if isinstance(value, memoryview) else value
+        for field in instance._meta.concrete_fields
+        for value in [getattr(instance, field.attname)]
+    }
