@@ -136,6 +136,14 @@ class TestList:
 
 
 class TestOne:
+    def test_message_costs_two_queries(self, cost, ada, ben):
+        sent = write_to(ben, ada)
+
+        assert cost(ada, f"/api/messages/{sent.message_id}/")[1] == 2
+
+    def test_person_costs_one_query(self, cost, ada, ben):
+        assert cost(ada, f"/api/users/{ben.user_id}/")[1] == 1
+
     def test_conversation_costs_the_same_with_few_messages_and_with_many(self, cost, ada, ben):
         talk = direct(ada, ben)
         costs = set()
@@ -145,7 +153,7 @@ class TestOne:
             costs.add(cost(ada, f"/api/conversations/{talk}/")[1])
 
         assert len(costs) == 1
-        assert costs.pop() <= 10
+        assert costs.pop() <= 6
 
     def test_sync_costs_the_same_with_few_changes_and_with_many(self, cost, ada, crowd):
         cursor = cost(ada, "/api/sync/")[0].json()["cursor"]
@@ -167,6 +175,14 @@ class TestOne:
 
         assert len(costs) == 1
         assert costs.pop() <= 4
+
+    def test_star_costs_few_queries(self, api, ada, ben):
+        sent, client = write_to(ben, ada), api(ada)
+
+        with CaptureQueriesContext(connection) as queries:
+            assert client.put(f"/api/messages/{sent.message_id}/star/").status_code == 200
+
+        assert len(queries) - SIGNED_IN <= 14
 
     def test_message_sent_costs_the_same_to_few_and_to_many(self, api, ada, crowd):
         costs = set()

@@ -2,7 +2,7 @@ import pytest
 
 from parley.accounts.models import User
 from parley.conversations.models import Conversation, Participant
-from parley.kernel.database import instances
+from parley.kernel.database import columns, instances, pairs
 from parley.messaging.models import Message
 from tests.talk import direct, say
 
@@ -16,7 +16,7 @@ class TestInstances:
         say(ada, talk, "x", client_id="Ünïque")
         table = model._meta.db_table
 
-        found = instances(model, f"SELECT * FROM {table}")
+        found = instances(model, f"SELECT * FROM {table}")  # noqa: S608 - a name of ours
 
         assert sorted(map(told, found), key=repr) == sorted(
             map(told, model.objects.all()), key=repr
@@ -38,8 +38,27 @@ class TestInstances:
         assert (found, found.luck, found.more) == (ada, 7, 8)
 
     def test_must_be_whole(self, ada):
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match="not in tuple"):
             instances(User, "SELECT user_id FROM accounts_user")
+
+
+class TestPairs:
+    def test_are_rows_of_two_tables(self, ada, ben):
+        talk = direct(ada, ben)
+        both = f"{columns(Participant, 'p')}, {columns(Conversation, 'c')}"
+
+        found = pairs(
+            Participant,
+            Conversation,
+            f"SELECT {both} FROM conversations_participant p"  # noqa: S608 - names of ours
+            " JOIN conversations_conversation c ON c.conversation_id = p.conversation_id"
+            " WHERE p.user_id = %s",
+            [ada.user_id],
+        )
+
+        [mine] = Participant.objects.filter(user=ada)
+        [talks] = Conversation.objects.filter(pk=talk)
+        assert [(told(one), told(other)) for one, other in found] == [(told(mine), told(talks))]
 
 
 def told(instance):

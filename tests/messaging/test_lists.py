@@ -96,7 +96,7 @@ class TestListConversations:
             talk = write_to(person(f"guest{n}"), ada).conversation_id
             say(ada, talk)
 
-        with django_assert_num_queries(8):
+        with django_assert_num_queries(7):
             page = queries.list_conversations(viewer=ada, position=None, size=50)
         assert len(page.items) == size
 

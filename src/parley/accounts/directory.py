@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import QuerySet
-
 from parley.accounts.models import SEARCHED, User, search_key
-from parley.accounts.people import COLUMNS, Person, shown_to
+from parley.accounts.people import COLUMNS, Person, read_person, shown_to
+from parley.kernel.database import rows, text_parameter, text_value
 from parley.kernel.paging import Page, Position
 from parley.kernel.text import check_text
 
@@ -23,7 +22,13 @@ LAST = "\U0010ffff"
 # So many ranges are read for a page at most; one that ends for it still says where to go on.
 MOST_READS = 8
 
-Filters = dict[str, Any]
+# What each comparison, as "column operator", compares with.
+Bounds = dict[str, UUID | str]
+
+READ_SQL = f"""
+SELECT {", ".join((*COLUMNS, *KEYS))} FROM accounts_user
+ WHERE {{within}} ORDER BY {{order}} LIMIT %s
+"""  # noqa: S608 - names of ours
 
 
 class Spot(NamedTuple):
@@ -46,7 +51,7 @@ class Range(NamedTuple):
     """Rows to read in the order of one key."""
 
     place: int
-    filters: Filters
+    bounds: Bounds
 
 
 class Row(NamedTuple):
@@ -66,12 +71,12 @@ class Search:
         """Return what is to be read past a spot, in order; each is one range of one index."""
         if after is None:
             return self._whole(range(len(KEYS) if self.prefix else 1))
-        key, way = KEYS[after.place], "lt" if self.backward else "gt"
+        key, way = KEYS[after.place], "<" if self.backward else ">"
         rest = self._whole(range(after.place, after.place + 1))[0]
         others = range(after.place) if self.backward else range(after.place + 1, len(KEYS))
         return [
-            Range(after.place, {key: after.key, f"user_id__{way}": after.user_id}),
-            Range(after.place, rest.filters | {f"{key}__{way}": after.key}),
+            Range(after.place, {f"{key} =": after.key, f"user_id {way}": after.user_id}),
+            Range(after.place, rest.bounds | {f"{key} {way}": after.key}),
             *(self._whole(others) if self.prefix else []),
         ]
 
@@ -79,31 +84,38 @@ class Search:
         ordered = reversed(places) if self.backward else places
         return [Range(place, self._bounds(KEYS[place])) for place in ordered]
 
-    def _bounds(self, key: str) -> Filters:
+    def _bounds(self, key: str) -> Bounds:
         # At least the empty text: who is deactivated has none.
         if not self.prefix:
-            return {f"{key}__gte": ""}
-        return {f"{key}__gte": self.prefix, f"{key}__lt": self.prefix + LAST}
+            return {f"{key} >=": ""}
+        return {f"{key} >=": self.prefix, f"{key} <": self.prefix + LAST}
 
-    def rows(self, piece: Range) -> QuerySet[User, tuple[Any, ...]]:
-        """Return the query that reads a range in the direction of the walk."""
+    def statement(self, piece: Range, size: int) -> tuple[str, list[Any]]:
+        """Return what reads the first rows of a range in the direction of the walk."""
         key = KEYS[piece.place]
         # Among equal keys the key orders nothing, and MariaDB would sort for it.
-        order = ["user_id"] if key in piece.filters else [key, "user_id"]
-        found = User.objects.filter(**piece.filters)
-        ordered = found.order_by(*(f"-{name}" if self.backward else name for name in order))
-        return ordered.values_list(*COLUMNS, *KEYS)
+        order = ["user_id"] if f"{key} =" in piece.bounds else [key, "user_id"]
+        way = " DESC" if self.backward else ""
+        sql = READ_SQL.format(
+            within=" AND ".join(f"{bound} %s" for bound in piece.bounds),
+            order=", ".join(f"{name}{way}" for name in order),
+        )
+        return sql, [*map(_parameter, piece.bounds.values()), size]
 
     def read(self, piece: Range, size: int) -> list[Row]:
-        return [_row(columns, piece.place) for columns in self.rows(piece)[:size]]
+        return [_row(row, piece.place) for row in rows(*self.statement(piece, size))]
 
     def was_shown(self, row: Row) -> bool:
         """Whether an earlier range has this person too."""
         return any(key.startswith(self.prefix) for key in row.keys[: row.spot.place])
 
 
+def _parameter(value: UUID | str) -> Any:
+    return text_parameter(value) if isinstance(value, str) else value
+
+
 def _row(columns: tuple[Any, ...], place: int) -> Row:
-    person, keys = Person(*columns[: len(COLUMNS)]), columns[len(COLUMNS) :]
+    person, keys = read_person(columns), tuple(map(text_value, columns[len(COLUMNS) :]))
     return Row(person, keys, Spot(place, keys[place], person.user_id))
 
 
@@ -117,8 +129,8 @@ def list_people(
     check_text(search, attr="search", longest=SEARCHED, may_be_blank=True)
     backward = position is not None and position.backward
     wanted = Search(search_key(search), backward)
-    rows, rest = _walk(wanted, Spot.at(position) if position else None, size)
-    page = _page(rows[:size], rest, backward=backward, is_first=position is None)
+    found, rest = _walk(wanted, Spot.at(position) if position else None, size)
+    page = _page(found[:size], rest, backward=backward, is_first=position is None)
     return page.with_items(shown_to(viewer, [row.person for row in page.items]))
 
 
@@ -131,12 +143,12 @@ def _walk(wanted: Search, start: Spot | None, size: int) -> tuple[list[Row], Spo
         if not todo:
             return found, None
         piece = todo.pop(0)
-        rows = wanted.read(piece, size + 1)
-        found += [row for row in rows if not wanted.was_shown(row)]
+        read = wanted.read(piece, size + 1)
+        found += [row for row in read if not wanted.was_shown(row)]
         if len(found) > size:
             return found, found[size - 1].spot
-        if len(rows) > size:
-            last = rows[-1].spot
+        if len(read) > size:
+            last = read[-1].spot
             todo = wanted.ranges(last)
     return found, last if todo else None
 

@@ -112,13 +112,11 @@ def get_person(*, viewer: User, user_id: UUID) -> Person:
 
     :raises UserNotFound: there is no such user, or they are deactivated and the viewer is no admin.
     """
-    found = User.objects.filter(user_id=user_id)
-    if viewer.role != Role.ADMIN:
-        found = found.filter(is_active=True)
-    row = found.values_list(*COLUMNS).first()
-    if row is None:
+    is_seen = "" if viewer.role == Role.ADMIN else " AND is_active"
+    found = rows(PEOPLE_SQL.format(chosen=f"user_id = %s{is_seen}"), [user_id])
+    if not found:
         raise UserNotFound
-    return shown_to(viewer, [Person(*row)])[0]
+    return shown_to(viewer, [read_person(found[0])])[0]
 
 
 def get_user(*, viewer: User, user_id: UUID) -> User:

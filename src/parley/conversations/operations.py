@@ -292,18 +292,22 @@ def stamp_own(participant: Participant, entered: Entered, *fields: str) -> None:
     participant.write("version", "gen", "changed_at", *fields)
 
 
+LOCK_OWN_SQL = """
+SELECT * FROM conversations_participant
+ WHERE user_id = %s AND conversation_id = %s AND left_at IS NULL {locking}
+"""
+
+
 def lock_own(viewer_id: UUID, conversation_id: UUID) -> Participant:
     """Lock the viewer's own row in a conversation they are in.
 
     :raises ConversationNotFound: they are not in it, or there is no such conversation.
     """
-    mine = Participant.objects.filter(
-        user_id=viewer_id, conversation_id=conversation_id, left_at=None
-    )
-    found = locked(mine).first()
-    if found is None:
+    sql = LOCK_OWN_SQL.format(locking=locking_sql())
+    found = instances(Participant, sql, [viewer_id, conversation_id])
+    if not found:
         raise ConversationNotFound
-    return found
+    return found[0]
 
 
 def bring_back(participant: Participant, conversation: Conversation, entered: Entered) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -13,7 +14,15 @@ from parley.accounts.models import User
 from parley.conversations.models import Block, Conversation, Kind, Participant
 from parley.conversations.operations import ConversationNotFound, see_participant
 from parley.conversations.seen import Blocked, SeenParticipant
-from parley.kernel.database import instant_value, union_all, uuid_value
+from parley.kernel.database import (
+    among,
+    columns,
+    instant_value,
+    pairs,
+    rows,
+    union_all,
+    uuid_value,
+)
 from parley.kernel.errors import NotFound
 from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
@@ -35,15 +44,36 @@ def live_participations(viewer_id: UUID) -> QuerySet[Participant]:
     )
 
 
+OWN_SQL = """
+SELECT {columns}
+  FROM conversations_participant p
+  JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
+ WHERE p.user_id = %s AND {chosen} AND p.left_at IS NULL
+"""
+
+
+def participations_in(viewer_id: UUID, conversation_ids: Collection[UUID]) -> list[Participant]:
+    """Return the same of these conversations alone, in no order."""
+    if not conversation_ids:
+        return []
+    chosen, parameters = among("p.conversation_id", conversation_ids)
+    both = f"{columns(Participant, 'p')}, {columns(Conversation, 'c')}"
+    sql = OWN_SQL.format(columns=both, chosen=chosen)
+    found = pairs(Participant, Conversation, sql, [viewer_id, *parameters])
+    for mine, conversation in found:
+        mine.conversation = conversation
+    return [mine for mine, _ in found]
+
+
 def get_participation(*, viewer: User, conversation_id: UUID) -> Participant:
     """Return the viewer's own row in a conversation, with the conversation.
 
     :raises ConversationNotFound: they are not in it, or there is no such conversation.
     """
-    found = live_participations(viewer.user_id).filter(conversation_id=conversation_id).first()
-    if found is None:
+    found = participations_in(viewer.user_id, [conversation_id])
+    if not found:
         raise ConversationNotFound
-    return found
+    return found[0]
 
 
 def members(conversation: Conversation) -> QuerySet[Participant]:
@@ -95,10 +125,9 @@ def nested_participants(
     """
     nested: dict[UUID, list[SeenParticipant]] = {c.conversation_id: [] for c in conversations}
     small = [c for c in conversations if c.member_count <= MOST_NESTED]
-    for row in _members_of_all(small) if small else ():
-        nested[row.conversation_id].append(see_participant(row))
     large = [members(c).values_list(*NESTED)[:MOST_NESTED] for c in conversations if c not in small]
-    for conversation_id, user_id, role, read_seq, delivered_seq, joined_at in union_all(large):
+    found = [*_members_of_all(small), *union_all(large)]
+    for conversation_id, user_id, role, read_seq, delivered_seq, joined_at in found:
         nested[uuid_value(conversation_id)].append(
             SeenParticipant(
                 uuid_value(user_id), role, read_seq, delivered_seq, instant_value(joined_at)
@@ -107,11 +136,23 @@ def nested_participants(
     return nested
 
 
-def _members_of_all(conversations: Collection[Conversation]) -> QuerySet[Participant]:
-    return Participant.objects.filter(
-        Q(left_at=None) | Q(conversation__kind=Kind.DIRECT),
-        conversation_id__in=[c.conversation_id for c in conversations],
-    ).order_by("joined_at", "user_id")
+MEMBERS_SQL = f"""
+SELECT {", ".join(NESTED)} FROM conversations_participant
+ WHERE {{chosen}} ORDER BY joined_at, user_id
+"""  # noqa: S608 - names of ours
+
+
+def _members_of_all(conversations: Collection[Conversation]) -> list[tuple[Any, ...]]:
+    direct = [c.conversation_id for c in conversations if c.kind == Kind.DIRECT]
+    groups = [c.conversation_id for c in conversations if c.kind != Kind.DIRECT]
+    terms: list[str] = []
+    asked: list[Any] = []
+    for ids, more in ((direct, ""), (groups, " AND left_at IS NULL")):
+        if ids:
+            chosen, parameters = among("conversation_id", ids)
+            terms.append(f"({chosen}{more})")
+            asked += parameters
+    return rows(MEMBERS_SQL.format(chosen=" OR ".join(terms)), asked) if terms else []
 
 
 def list_blocks(*, viewer: User, position: Position | None, size: int) -> Page[Blocked]:
@@ -124,8 +165,8 @@ def list_blocks(*, viewer: User, position: Position | None, size: int) -> Page[B
             if position.backward
             else found.filter(blocked_id__gt=edge)
         )
-    rows = [Blocked(b.blocked_id, b.created_at) for b in found[: size + 1]]
-    return Page.cut(rows, size=size, position=position, key=lambda b: (str(b.user_id),))
+    blocked = [Blocked(b.blocked_id, b.created_at) for b in found[: size + 1]]
+    return Page.cut(blocked, size=size, position=position, key=lambda b: (str(b.user_id),))
 
 
 def get_block(*, viewer: User, user_id: UUID) -> Blocked:

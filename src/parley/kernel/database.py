@@ -18,6 +18,7 @@ from django.db.models import Model, QuerySet
 from parley.kernel.errors import Unavailable
 
 M = TypeVar("M", bound=Model)
+N = TypeVar("N", bound=Model)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -189,6 +190,29 @@ def instances(model: type[M], sql: str, parameters: Sequence[Any] = ()) -> list[
         return [reader.read(row) for row in cursor.fetchall()]
 
 
+def columns(model: type[Model], table: str) -> str:
+    """Return every column of a model's table, as a hand-written SELECT names them."""
+    return ", ".join(f"{table}.{field.column}" for field in _fields(model))
+
+
+def pairs(
+    one: type[M], other: type[N], sql: str, parameters: Sequence[Any] = ()
+) -> list[tuple[M, N]]:
+    """Return all rows of hand-written SQL, which selects the ``columns`` of one model's table and
+    then those of another's, as instances of both.
+    """
+    with connection.cursor() as cursor:
+        _execute(cursor, sql, adapted(parameters))
+        names = tuple(column[0] for column in cursor.description)
+        here = len(_fields(one))
+        left, right = _reader(one, names[:here]), _reader(other, names[here:])
+        return [(left.read(row), right.read(row[here:])) for row in cursor.fetchall()]
+
+
+def _fields(model: type[Model]) -> list[Any]:
+    return [cast(Any, field) for field in model._meta.concrete_fields]  # noqa: SLF001 - its documented name
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader(Generic[M]):
     """Makes instances of rows that have their columns in one order.
@@ -217,7 +241,7 @@ class _Reader(Generic[M]):
 
 @functools.cache
 def _reader(model: type[M], columns: Sequence[str]) -> _Reader[M]:
-    fields = [cast(Any, field) for field in model._meta.concrete_fields]  # noqa: SLF001 - its documented name
+    fields = _fields(model)
     places = [columns.index(field.column) for field in fields]
     found = [field.get_col(field.column) for field in fields]
     return _Reader(

@@ -224,8 +224,8 @@ def list_conversations(
 
 def _participations(viewer: User, conversation_ids: Sequence[UUID]) -> list[Participant]:
     """Return the viewer's rows in these conversations, in this order."""
-    found = conversations.live_participations(viewer.user_id)
-    rows = {p.conversation_id: p for p in found.filter(conversation_id__in=conversation_ids)}
+    found = conversations.participations_in(viewer.user_id, conversation_ids)
+    rows = {p.conversation_id: p for p in found}
     return [rows[key] for key in conversation_ids if key in rows]
 
 

@@ -8,9 +8,9 @@ from parley.accounts.models import User
 from parley.conversations import queries as conversations
 from parley.conversations.seen import SeenParticipant
 from parley.kernel.paging import Page, Position
-from parley.messaging.models import Flag, Mark, Message, flagged
-from parley.messaging.seen import Receipt
-from parley.messaging.sight import find_message
+from parley.messaging.models import Flag, Mark, flagged
+from parley.messaging.seen import Receipt, SeenMessage
+from parley.messaging.sight import get_message
 
 
 def list_receipts(
@@ -23,7 +23,7 @@ def list_receipts(
 
     :raises MessageNotFound: it is not the viewer's to see.
     """
-    message, _ = find_message(viewer=viewer, message_id=message_id)
+    message = get_message(viewer=viewer, message_id=message_id)
     page = conversations.list_participants(
         viewer=viewer, conversation_id=message.conversation_id, position=position, size=size
     )
@@ -37,7 +37,7 @@ def list_receipts(
     )
 
 
-def _marked_read(message: Message, participants: list[SeenParticipant]) -> set[UUID]:
+def _marked_read(message: SeenMessage, participants: list[SeenParticipant]) -> set[UUID]:
     found = Mark.objects.filter(
         user_id__in=[p.user_id for p in participants],
         conversation_id=message.conversation_id,
@@ -47,7 +47,7 @@ def _marked_read(message: Message, participants: list[SeenParticipant]) -> set[U
     return set(found.values_list("user_id", flat=True))
 
 
-def _receipt(message: Message, participant: SeenParticipant, *, marked: bool) -> Receipt:
+def _receipt(message: SeenMessage, participant: SeenParticipant, *, marked: bool) -> Receipt:
     read = marked or message.seq <= participant.read_seq
     delivered = read or message.seq <= participant.delivered_seq
     return Receipt(participant.user_id, delivered=delivered, read=read)

@@ -9,7 +9,6 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, QuerySet
 
 from parley.accounts.models import User
-from parley.conversations import queries as conversations
 from parley.conversations.models import Participant
 from parley.kernel.database import (
     among,
@@ -17,7 +16,6 @@ from parley.kernel.database import (
     instant_value,
     rows,
     union_all,
-    uuid_parameter,
     uuid_reader,
     uuid_value,
 )
@@ -99,6 +97,16 @@ SELECT m.message_id, m.conversation_id, m.sender_id, m.seq, m.revision, m.subjec
  WHERE {chosen}
 """
 
+NOT_REMOVED = f"COALESCE(k.flags, 0) NOT IN ({', '.join(map(str, flagged(Flag.REMOVED)))})"
+# A message that its participant may see: in a conversation that they are in, neither hidden nor
+# purged, nor removed by them.
+IN_SIGHT = f"""
+m.message_id = %s AND p.left_at IS NULL AND m.seq > p.visible_after
+   AND m.seq > (SELECT c.purged_seq FROM conversations_conversation c
+                 WHERE c.conversation_id = m.conversation_id)
+   AND {NOT_REMOVED}
+"""  # noqa: S608 - words of ours
+
 
 def see_by_id(viewer_id: UUID, message_ids: Collection[Any]) -> list[SeenMessage]:
     """Return many messages of the viewer's conversations as they see them, by one statement.
@@ -116,7 +124,12 @@ def see_beside(
     """
     if not message_ids:
         return []
-    chosen, parameters = among("m.message_id", message_ids)
+    return _chosen(viewer_id, *among("m.message_id", message_ids), beside=beside)
+
+
+def _chosen(
+    viewer_id: UUID, chosen: str, parameters: Sequence[Any], *, beside: str = "NULL"
+) -> list[tuple[SeenMessage, Any]]:
     sql = SEE_SQL.format(chosen=chosen, beside=beside)
     read = rows(sql, [viewer_id, viewer_id, *parameters])
     named = uuid_reader()
@@ -236,67 +249,61 @@ def newest(
     One look at the last ``n`` numbers serves nearly all; where the viewer removed some of those, a
     second one walks further back.
     """
-    shown: dict[UUID, list[Message]] = {p.conversation_id: [] for p in participants}
+    shown: dict[UUID, list[SeenMessage]] = {p.conversation_id: [] for p in participants}
     filled = [p for p in participants if n > 0 and p.conversation.last_seq > first_hidden(p)]
-    if filled:
-        _sort_in(shown, not_removed(viewer.user_id, _last(filled, n)))
+    _sort_in(shown, _last(viewer.user_id, filled, n))
     short = [p for p in filled if _is_short(p, shown[p.conversation_id], n)]
     parts = [
         visible(p).order_by("-conversation_id", "-seq").values_list("message_id")[:n] for p in short
     ]
     if parts:
         shown.update({p.conversation_id: [] for p in short})
-        older = [uuid_value(row[0]) for row in union_all(parts)]
-        _sort_in(shown, Message.objects.filter(message_id__in=older))
+        _sort_in(shown, see_by_id(viewer.user_id, [row[0] for row in union_all(parts)]))
     hidden = {p.conversation_id: first_hidden(p) for p in participants}
-    found = [m for group in shown.values() for m in group if m.seq > hidden[m.conversation_id]]
-    seen: dict[UUID, list[SeenMessage]] = {p.conversation_id: [] for p in participants}
-    watermarks = {p.conversation_id: p.watermark for p in participants}
-    for message in see(viewer.user_id, found, watermarks=watermarks):
-        seen[message.conversation_id].append(message)
-    return seen
+    return {
+        conversation_id: [message for message in group if message.seq > hidden[conversation_id]]
+        for conversation_id, group in shown.items()
+    }
 
 
-def _last(participants: Sequence[Participant], n: int) -> QuerySet[Message]:
-    """The messages with the last ``n`` numbers of each conversation.
+def _last(viewer_id: UUID, participants: Sequence[Participant], n: int) -> list[SeenMessage]:
+    """Return the messages with the last ``n`` numbers of each conversation that the viewer did not
+    remove.
 
     The ranges are written out: compared with a column of a joined row, planners walk everything.
     """
-    within = "(messaging_message.conversation_id = %s AND seq > %s AND seq <= %s)"
+    if not participants:
+        return []
     bounds: list[Any] = []
     for mine in participants:
         last = mine.conversation.last_seq
-        bounds += uuid_parameter(mine.conversation_id), last - n, last
-    ranges = " OR ".join([within] * len(participants))
-    return Message.objects.extra(where=[ranges], params=bounds)  # noqa: S610 - no word of a user's
+        bounds += mine.conversation_id, last - n, last
+    ranges = " OR ".join(
+        ["(m.conversation_id = %s AND m.seq > %s AND m.seq <= %s)"] * len(participants)
+    )
+    found = _chosen(viewer_id, f"({ranges}) AND {NOT_REMOVED}", bounds)
+    return [message for message, _ in found]
 
 
-def _sort_in(shown: dict[UUID, list[Message]], found: QuerySet[Message]) -> None:
-    for message in found.order_by("seq"):
+def _sort_in(shown: dict[UUID, list[SeenMessage]], found: Iterable[SeenMessage]) -> None:
+    for message in sorted(found, key=lambda message: message.seq):
         shown[message.conversation_id].append(message)
 
 
-def _is_short(mine: Participant, found: list[Message], n: int) -> bool:
+def _is_short(mine: Participant, found: list[SeenMessage], n: int) -> bool:
     """Whether some of the last ``n`` are missing although there are older ones."""
     return len(found) < n and mine.conversation.last_seq - n > first_hidden(mine)
 
 
-def find_message(*, viewer: User, message_id: UUID) -> tuple[Message, Participant]:
-    """Return a message that the viewer may see, with their row in its conversation.
+def find_message(*, viewer: User, message_id: UUID) -> tuple[SeenMessage, str]:
+    """Return a message that the viewer may see, with their role in its conversation.
 
     :raises MessageNotFound: there is none, it is not theirs to see, or they removed it.
     """
-    message = Message.objects.filter(message_id=message_id).first()
-    if message is None:
+    found = _chosen(viewer.user_id, IN_SIGHT, [message_id], beside="p.member_role")
+    if not found:
         raise MessageNotFound
-    mine = (
-        conversations.live_participations(viewer.user_id)
-        .filter(conversation_id=message.conversation_id)
-        .first()
-    )
-    if mine is None or not visible(mine).filter(message_id=message_id).exists():
-        raise MessageNotFound
-    return message, mine
+    return found[0]
 
 
 def get_message(*, viewer: User, message_id: UUID) -> SeenMessage:
@@ -305,4 +312,4 @@ def get_message(*, viewer: User, message_id: UUID) -> SeenMessage:
     :raises MessageNotFound: there is none, or it is not the viewer's to see.
     """
     message, _ = find_message(viewer=viewer, message_id=message_id)
-    return see(viewer.user_id, [message])[0]
+    return message

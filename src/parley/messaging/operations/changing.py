@@ -12,13 +12,13 @@ from parley.conversations import fence
 from parley.conversations import operations as conversations
 from parley.conversations.events import Event, Type, tell
 from parley.conversations.fence import Entered
-from parley.conversations.models import Conversation, MemberRole, Participant
+from parley.conversations.models import Conversation, MemberRole
 from parley.kernel.database import in_transaction
 from parley.kernel.text import check_text
 from parley.messaging.models import Message
 from parley.messaging.refusals import MayNotRetract, MessageNotFound, NotTheSender, Retracted
 from parley.messaging.seen import SeenMessage
-from parley.messaging.sight import find_message, see
+from parley.messaging.sight import find_message, get_message, seen_as
 
 
 @in_transaction
@@ -31,17 +31,17 @@ def edit_message(*, editor: User, message_id: UUID, message_body: str) -> SeenMe
     """
     check_text(message_body, attr="message_body", longest=settings.PARLEY.message_length)
     entered = fence.enter()
-    found, _ = find_message(viewer=editor, message_id=message_id)
+    found = get_message(viewer=editor, message_id=message_id)
     if found.sender_id != editor.user_id:
         raise NotTheSender
-    conversation, message = _lock(found)
+    conversation, message = _lock(found.conversation_id, message_id)
     if message.retracted_at is not None:
         raise Retracted
     if message.message_body != message_body:
         message.message_body = message_body
         message.edited_at = max(entered.now, message.sent_at)
         _change(conversation, message, entered, "message_body", "edited_at")
-    return see(editor.user_id, [message])[0]
+    return seen_as(message, read=found.read, starred=found.starred)
 
 
 @in_transaction
@@ -54,8 +54,7 @@ def retract_message(*, actor: User, message_id: UUID) -> None:
     :raises MayNotRetract: the actor is neither its sender, an owner of the group nor an admin.
     """
     entered = fence.enter()
-    found = _find_to_retract(actor, message_id)
-    conversation, message = _lock(found)
+    conversation, message = _lock(_place_to_retract(actor, message_id), message_id)
     if message.retracted_at is not None:
         return
     message.message_body = message.subject = ""
@@ -73,26 +72,24 @@ def retract_message(*, actor: User, message_id: UUID) -> None:
         )
 
 
-def _find_to_retract(actor: User, message_id: UUID) -> Message:
+def _place_to_retract(actor: User, message_id: UUID) -> UUID:
+    """Return the conversation of a message that the actor may retract."""
     if actor.role == Role.ADMIN:
-        message = Message.objects.filter(message_id=message_id).first()
-        if message is None:
+        places = Message.objects.filter(message_id=message_id)
+        place = places.values_list("conversation_id", flat=True).first()
+        if place is None:
             raise MessageNotFound
-        return message
-    message, mine = find_message(viewer=actor, message_id=message_id)
-    if message.sender_id != actor.user_id and not _owns(mine):
+        return place
+    message, role = find_message(viewer=actor, message_id=message_id)
+    if message.sender_id != actor.user_id and role != MemberRole.OWNER:
         raise MayNotRetract
-    return message
+    return message.conversation_id
 
 
-def _owns(mine: Participant) -> bool:
-    return mine.member_role == MemberRole.OWNER
-
-
-def _lock(found: Message) -> tuple[Conversation, Message]:
-    """Lock the message's conversation, and read the message anew under that lock."""
-    conversation = conversations.lock_one(found.conversation_id)
-    return conversation, Message.objects.get(message_id=found.message_id)
+def _lock(conversation_id: UUID, message_id: UUID) -> tuple[Conversation, Message]:
+    """Lock a message's conversation, and read the message under that lock."""
+    conversation = conversations.lock_one(conversation_id)
+    return conversation, Message.objects.get(message_id=message_id)
 
 
 def _change(conversation: Conversation, message: Message, entered: Entered, *fields: str) -> None:

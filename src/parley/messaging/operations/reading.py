@@ -20,7 +20,7 @@ from parley.kernel.database import in_transaction
 from parley.messaging.models import Flag, Mark, Message, flagged
 from parley.messaging.refusals import OutOfRange
 from parley.messaging.seen import ReadState, SeenMessage
-from parley.messaging.sight import find_message, first_hidden, see
+from parley.messaging.sight import first_hidden, flags_of, get_message
 from parley.messaging.unread import read_state
 
 FURTHEST = 1_000  # how many messages the watermark may pass in one call, when it closes a run
@@ -70,10 +70,11 @@ def set_message_read(*, viewer: User, message_id: UUID, read: bool) -> SeenMessa
 
     :raises MessageNotFound: it is not the viewer's to see.
     """
-    message, _ = find_message(viewer=viewer, message_id=message_id)
-    if message.sender_id != viewer.user_id:
-        _set_one_read(viewer, message, read=read)
-    return see(viewer.user_id, [message])[0]
+    message = get_message(viewer=viewer, message_id=message_id)
+    if message.sender_id == viewer.user_id:
+        return message
+    _set_one_read(viewer, message, read=read)
+    return message._replace(read=read)
 
 
 def read_message(*, viewer: User, message_id: UUID) -> bool:
@@ -81,12 +82,12 @@ def read_message(*, viewer: User, message_id: UUID) -> bool:
 
     :raises MessageNotFound: it is not the viewer's to see.
     """
-    message, _ = find_message(viewer=viewer, message_id=message_id)
+    message = get_message(viewer=viewer, message_id=message_id)
     return message.sender_id != viewer.user_id and _set_one_read(viewer, message, read=True)
 
 
 @in_transaction
-def _set_one_read(viewer: User, message: Message, *, read: bool) -> bool:
+def _set_one_read(viewer: User, message: SeenMessage, *, read: bool) -> bool:
     """Set the state of one message, and say whether it was another before."""
     entered = fence.enter()
     mine = _lock_own(viewer, message.conversation_id)
@@ -109,15 +110,15 @@ def set_message_starred(*, viewer: User, message_id: UUID, starred: bool) -> See
     :raises MessageNotFound: it is not the viewer's to see.
     """
     entered = fence.enter()
-    message, _ = find_message(viewer=viewer, message_id=message_id)
-    mine = _lock_own(viewer, message.conversation_id)
+    message = get_message(viewer=viewer, message_id=message_id)
+    mine = conversations.lock_own(viewer.user_id, message.conversation_id)
     before = _place(mine)
     if starred:
         changed = _mark(mine, message, entered, add=Flag.STARRED)
     else:
         changed = _mark(mine, message, entered, drop=Flag.STARRED)
     _write(mine, entered, before, marked=changed)
-    return see(viewer.user_id, [message])[0]
+    return message._replace(starred=starred)
 
 
 @in_transaction
@@ -127,11 +128,11 @@ def remove_message(*, viewer: User, message_id: UUID) -> None:
     :raises MessageNotFound: it is not the viewer's to see, or they removed it before.
     """
     entered = fence.enter()
-    message, _ = find_message(viewer=viewer, message_id=message_id)
+    message = get_message(viewer=viewer, message_id=message_id)
     mine = _lock_own(viewer, message.conversation_id)
     before = _place(mine)
     # Two devices may race here; under the lock the second finds it gone.
-    find_message(viewer=viewer, message_id=message_id)
+    get_message(viewer=viewer, message_id=message_id)
     _mark(mine, message, entered, add=Flag.REMOVED, drop=Flag.KEPT | Flag.STARRED)
     _close_run(mine, entered)
     _write(mine, entered, before, marked=True)
@@ -210,31 +211,25 @@ def _drop(mine: Participant, flag: Flag, entered: Entered, **where: int) -> bool
 
 
 def _mark(
-    mine: Participant, message: Message, entered: Entered, *, add: int = 0, drop: int = 0
+    mine: Participant, message: SeenMessage, entered: Entered, *, add: int = 0, drop: int = 0
 ) -> bool:
     """Change the flags of one mark, and say whether they were other before."""
-    found = Mark.objects.filter(
-        user_id=mine.user_id, conversation_id=mine.conversation_id, seq=message.seq
-    )
-    before = found.values_list("flags", flat=True).first()
-    flags = (before or 0) & ~drop | add
-    if flags == (before or 0):
+    key = mine.user_id, mine.conversation_id, message.seq
+    stored = flags_of({key[:2]: [message.seq]})
+    before = stored.get(key, 0)
+    flags = before & ~drop | add
+    if flags == before:
         return False
     state = {
         "flags": flags,
         "starred_sent_at": message.sent_at if flags & Flag.STARRED else None,
         **_stamps(mine, entered),
     }
-    if before is not None:
-        found.update(**state)
-        return True
-    Mark.objects.create(
-        user_id=mine.user_id,
-        conversation_id=mine.conversation_id,
-        seq=message.seq,
-        message_id=message.message_id,
-        **state,
-    )
+    where = dict(zip(("user_id", "conversation_id", "seq"), key, strict=True))
+    if key in stored:
+        Mark.objects.filter(**where).update(**state)
+    else:
+        Mark.objects.create(**where, message_id=message.message_id, **state)
     return True
 
 
