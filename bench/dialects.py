@@ -6,7 +6,7 @@ Fills two databases with the same people and letters, one in the product's table
 the five older backends (``bench/originals``: a row per message, integer keys), and asks both, each
 in a process of its own through its WSGI handler, the same requests, one at a time, in turns. On
 SQLite in a temporary folder, with the same durability for both, and on the PostgreSQL server of
-``DATABASE_URL`` (default: one on this machine), each with the same pool of connections. Prints
+``DATABASE_URL`` (default: one on this machine), each through the same backend of Django's. Prints
 the medians of runs, their spread and the ratio, and fails where it is above 1.3. The ratio is the
 median of those of the runs: the two sides of one lie side by side, so that what else the machine
 does falls on both. ``--write`` keeps the figures in ``bench/results/`` and the table in

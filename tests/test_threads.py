@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connections
 
 from parley.accounts.models import User
 from parley.kernel.threads import MOST_THREADS, Threads, close_threads, markers, readers
@@ -26,7 +26,7 @@ def asked():
 
 
 class TestThreads:
-    def test_keep_their_connection_unless_a_pool_has_them(self):
+    def test_keep_their_connection(self):
         async def twice():
             one = Threads("one", most=1)
             try:
@@ -36,7 +36,7 @@ class TestThreads:
 
         (keeper, first), (other, second) = run(twice)
 
-        assert (first is second) is (connection.vendor != "postgresql")
+        assert first is second
         assert keeper is other
 
     def test_leave_no_connection_behind(self):

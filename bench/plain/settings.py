@@ -5,8 +5,8 @@ from parley.config.settings import DATABASES
 
 ROOT_URLCONF = "plain.urls"
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
-DATABASES["default"]["OPTIONS"].pop("pool", None)
-DATABASES["default"]["CONN_MAX_AGE"] = 600
+if "postgresql" in DATABASES["default"]["ENGINE"]:
+    DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

@@ -43,8 +43,6 @@ def filled(part: str, folder: Path, *, quick: bool) -> Iterator[None]:
         try:
             yield
         finally:
-            if part == "postgresql":
-                connection.close_pool()
             connection.close()
 
 

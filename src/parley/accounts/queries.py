@@ -14,7 +14,15 @@ from parley.accounts.directory import list_people
 from parley.accounts.models import OpaqueToken, Role, SignIn, User
 from parley.accounts.people import COLUMNS, Person, as_person, read_person, shown_to
 from parley.kernel import ids
-from parley.kernel.database import among, instances, instant_value, rows, text_value, uuid_value
+from parley.kernel.database import (
+    among,
+    columns,
+    instances,
+    instant_value,
+    rows,
+    text_value,
+    uuid_value,
+)
 from parley.kernel.errors import Invalid, NotAllowed, NotFound
 from parley.kernel.paging import Page, Position
 from parley.kernel.text import is_storable, name_key
@@ -48,8 +56,9 @@ LIVE_OPAQUE = """
    AND t.security_stamp = u.security_stamp AND u.is_active
 """
 SESSION_SQL = "SELECT session_data FROM django_session WHERE session_key = %s AND expire_date > %s"
-SIGN_IN_SQL = f"SELECT u.*, s.refresh_jti {LIVE_SIGN_IN}"
-OPAQUE_SQL = f"SELECT u.*, t.token_id, t.last_used_at {LIVE_OPAQUE}"
+SIGN_IN_SQL = f"SELECT {columns(User, 'u')}, s.refresh_jti {LIVE_SIGN_IN}"
+OPAQUE_SQL = f"SELECT {columns(User, 'u')}, t.token_id, t.last_used_at {LIVE_OPAQUE}"
+USER_SQL = f"SELECT {columns(User, 'u')} FROM accounts_user u WHERE u.{{}} = %s"  # noqa: S608
 PEOPLE_SQL = f"SELECT {', '.join(COLUMNS)} FROM accounts_user WHERE {{chosen}}"  # noqa: S608
 
 
@@ -98,7 +107,7 @@ def known(*, user_ids: Iterable[UUID]) -> dict[UUID, Person]:
     if not wanted:
         return {}
     chosen, parameters = among("user_id", wanted)
-    found = map(read_person, rows(PEOPLE_SQL.format(chosen=chosen), parameters))
+    found = map(read_person, rows(PEOPLE_SQL.format(chosen=chosen), parameters, by_key=True))
     return {person.user_id: person for person in found}
 
 
@@ -113,7 +122,7 @@ def get_person(*, viewer: User, user_id: UUID) -> Person:
     :raises UserNotFound: there is no such user, or they are deactivated and the viewer is no admin.
     """
     is_seen = "" if viewer.role == Role.ADMIN else " AND is_active"
-    found = rows(PEOPLE_SQL.format(chosen=f"user_id = %s{is_seen}"), [user_id])
+    found = rows(PEOPLE_SQL.format(chosen=f"user_id = %s{is_seen}"), [user_id], by_key=True)
     if not found:
         raise UserNotFound
     return shown_to(viewer, [read_person(found[0])])[0]
@@ -189,14 +198,12 @@ def find_account(*, login: str) -> User | None:
     if not is_storable(login):
         return None
     column, key = _named(login)
-    sql = f"SELECT * FROM accounts_user WHERE {column} = %s"  # noqa: S608 - a name of ours
-    return next(iter(instances(User, sql, [key])), None)
+    return next(iter(instances(User, USER_SQL.format(column), [key], by_key=True)), None)
 
 
 def find_user(*, user_id: UUID) -> User | None:
     """Return the user of a session, active or not."""
-    sql = "SELECT * FROM accounts_user WHERE user_id = %s"
-    return next(iter(instances(User, sql, [user_id])), None)
+    return next(iter(instances(User, USER_SQL.format("user_id"), [user_id], by_key=True)), None)
 
 
 def addressed(name: str) -> tuple[str, object]:
@@ -212,7 +219,7 @@ def _named(name: str) -> tuple[str, object]:
 
 def signed_in(*, sign_in_id: UUID, user_id: UUID) -> LiveSignIn | None:
     """Return a sign-in by JWT, with its user, while both are live."""
-    for user in instances(User, SIGN_IN_SQL, [sign_in_id, user_id]):
+    for user in instances(User, SIGN_IN_SQL, [sign_in_id, user_id], by_key=True):
         return LiveSignIn(user, sign_in_id, vars(user)["refresh_jti"])
     return None
 
@@ -226,7 +233,7 @@ def live_tokens(at: datetime) -> QuerySet[OpaqueToken]:
 
 def token_owner(*, digest: str, at: datetime) -> LiveToken | None:
     """Return the user of an opaque token, by the hash of it, while both are live."""
-    for user in instances(User, OPAQUE_SQL, [digest, at]):
+    for user in instances(User, OPAQUE_SQL, [digest, at], by_key=True):
         token_id, used = (vars(user)[name] for name in ("token_id", "last_used_at"))
         return LiveToken(user, uuid_value(token_id), digest, used and instant_value(used))
     return None

@@ -86,8 +86,8 @@ TALKATIVE = (
     "redis",
     "websockets",
 )
-# The server's start and stop are told by our own command; that connections come and go is no news.
-QUIET = ("psycopg.pool", "uvicorn.error")
+# The server's start and stop are told by our own command.
+QUIET = ("uvicorn.error",)
 # What uvicorn says of every WebSocket that is refused with an answer, as ours are.
 REFUSED_WELL = "ASGI callable returned without completing handshake."
 ACCESS = ("client", "method", "target", "version", "status")  # the arguments of its line a request

@@ -84,7 +84,6 @@ ASGI_APPLICATION = "parley.config.asgi.application"
 WSGI_APPLICATION = "parley.config.wsgi.application"
 
 
-OTHERS = 12
 KEPT_S = 600
 
 
@@ -111,18 +110,16 @@ def database() -> dict[str, Any]:
             " sql_mode='STRICT_TRANS_TABLES', optimizer_switch='materialization=off'",
         }
     elif found["ENGINE"].endswith("postgresql"):
-        # The pool lends only connections that still answer: a restarted database is no fault.
-        # Each request that Django works on has one; the others are the hub's and the lanes'.
-        found |= {"CONN_HEALTH_CHECKS": True}
+        # Only connections that nobody ended are used on: a restarted database is no fault.
+        found |= {"ENGINE": "parley.kernel.postgresql", "CONN_HEALTH_CHECKS": True}
         options |= {
             # What a request reads lies in memory or on flash. At the price of a turning disk the
             # planner would read all conversations to find those of one viewer.
             "options": f"-c random_page_cost=1.1 {options.get('options', '')} -c lock_timeout=5000",
-            "pool": {"min_size": 1, "max_size": PARLEY.threads + OTHERS, "timeout": 5},
+            "prepare_threshold": 2,
         }
-    # Threads keep their connection (http.turns), but where a pool lends it.
-    kept = 0 if "pool" in options else KEPT_S
-    return found | {"OPTIONS": options, "ATOMIC_REQUESTS": False, "CONN_MAX_AGE": kept}
+    # Threads keep their connection (http.turns).
+    return found | {"OPTIONS": options, "ATOMIC_REQUESTS": False, "CONN_MAX_AGE": KEPT_S}
 
 
 def chosen_database() -> dict[str, Any]:

@@ -13,13 +13,13 @@ SQLite ``BEGIN IMMEDIATE`` is the lock.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.utils import timezone
 
 from parley.conversations.models import Conversation, Fence, Generation, Participant
-from parley.kernel.database import in_transaction, is_lock_timeout
+from parley.kernel.database import in_transaction, instant_value, is_lock_timeout, rows
 from parley.kernel.hooks import Hook
 
 FENCE = 1
@@ -81,17 +81,13 @@ def _clock_sql() -> str:
 
 def _look() -> tuple[int, int, datetime]:
     """Return current, settled and the database's clock in one statement."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT current, settled, {_clock_sql()} FROM conversations_fence WHERE id = %s",  # noqa: S608
-            [FENCE],
-        )
-        row = cursor.fetchone()
-    if row is None:
+    sql = f"SELECT current, settled, {_clock_sql()} FROM conversations_fence WHERE id = %s"  # noqa: S608
+    found = rows(sql, [FENCE], by_key=True)
+    if not found:
         _create()
         return _look()
-    now = row[2] or timezone.now()
-    return row[0], row[1], now if timezone.is_aware(now) else now.replace(tzinfo=UTC)
+    current, settled, now = found[0]
+    return current, settled, instant_value(now or timezone.now())
 
 
 def try_shared(g: int) -> bool:
@@ -116,9 +112,8 @@ def try_exclusive(g: int) -> bool:
 
 
 def _advisory(function: str, g: int) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {function}(%s, %s)", [LOCK_SPACE, g])
-        return bool(cursor.fetchone()[0])
+    [(had,)] = rows(f"SELECT {function}(%s, %s)", [LOCK_SPACE, g], by_key=True)
+    return bool(had)
 
 
 def _row_lock(mode: str, g: int) -> bool:

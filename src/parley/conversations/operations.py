@@ -22,6 +22,7 @@ from parley.conversations.seen import SeenParticipant
 from parley.kernel import ids
 from parley.kernel.database import (
     among,
+    columns,
     in_transaction,
     instances,
     locked,
@@ -292,10 +293,10 @@ def stamp_own(participant: Participant, entered: Entered, *fields: str) -> None:
     participant.write("version", "gen", "changed_at", *fields)
 
 
-LOCK_OWN_SQL = """
-SELECT * FROM conversations_participant
- WHERE user_id = %s AND conversation_id = %s AND left_at IS NULL {locking}
-"""
+LOCK_OWN_SQL = f"""
+SELECT {columns(Participant, "p")} FROM conversations_participant p
+ WHERE user_id = %s AND conversation_id = %s AND left_at IS NULL {{locking}}
+"""  # noqa: S608 - names of ours
 
 
 def lock_own(viewer_id: UUID, conversation_id: UUID) -> Participant:
@@ -304,7 +305,7 @@ def lock_own(viewer_id: UUID, conversation_id: UUID) -> Participant:
     :raises ConversationNotFound: they are not in it, or there is no such conversation.
     """
     sql = LOCK_OWN_SQL.format(locking=locking_sql())
-    found = instances(Participant, sql, [viewer_id, conversation_id])
+    found = instances(Participant, sql, [viewer_id, conversation_id], by_key=True)
     if not found:
         raise ConversationNotFound
     return found[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -44,22 +44,26 @@ def live_participations(viewer_id: UUID) -> QuerySet[Participant]:
     )
 
 
-OWN_SQL = """
-SELECT {columns}
+OWN_SQL = f"""
+SELECT {columns(Participant, "p")}, {columns(Conversation, "c")}
   FROM conversations_participant p
   JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
- WHERE p.user_id = %s AND {chosen} AND p.left_at IS NULL
-"""
+ WHERE p.user_id = %s AND {{chosen}} AND p.left_at IS NULL
+"""  # noqa: S608 - names of ours
 
 
 def participations_in(viewer_id: UUID, conversation_ids: Collection[UUID]) -> list[Participant]:
     """Return the same of these conversations alone, in no order."""
     if not conversation_ids:
         return []
-    chosen, parameters = among("p.conversation_id", conversation_ids)
-    both = f"{columns(Participant, 'p')}, {columns(Conversation, 'c')}"
-    sql = OWN_SQL.format(columns=both, chosen=chosen)
-    found = pairs(Participant, Conversation, sql, [viewer_id, *parameters])
+    return _own(viewer_id, *among("p.conversation_id", conversation_ids))
+
+
+def _own(
+    viewer_id: UUID, chosen: str, parameters: Sequence[Any], *, by_key: bool = False
+) -> list[Participant]:
+    sql, asked = OWN_SQL.format(chosen=chosen), [viewer_id, *parameters]
+    found = pairs(Participant, Conversation, sql, asked, by_key=by_key)
     for mine, conversation in found:
         mine.conversation = conversation
     return [mine for mine, _ in found]
@@ -70,7 +74,7 @@ def get_participation(*, viewer: User, conversation_id: UUID) -> Participant:
 
     :raises ConversationNotFound: they are not in it, or there is no such conversation.
     """
-    found = participations_in(viewer.user_id, [conversation_id])
+    found = _own(viewer.user_id, "p.conversation_id = %s", [conversation_id], by_key=True)
     if not found:
         raise ConversationNotFound
     return found[0]
@@ -152,7 +156,7 @@ def _members_of_all(conversations: Collection[Conversation]) -> list[tuple[Any, 
             chosen, parameters = among("conversation_id", ids)
             terms.append(f"({chosen}{more})")
             asked += parameters
-    return rows(MEMBERS_SQL.format(chosen=" OR ".join(terms)), asked) if terms else []
+    return rows(MEMBERS_SQL.format(chosen=" OR ".join(terms)), asked, by_key=True) if terms else []
 
 
 def list_blocks(*, viewer: User, position: Position | None, size: int) -> Page[Blocked]:

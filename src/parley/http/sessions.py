@@ -17,7 +17,7 @@ from parley.kernel.database import rows
 class SessionStore(db.SessionStore):
     def load(self) -> dict[str, Any]:
         """Return what the session holds; of one that is not there or over, nothing."""
-        found = rows(SESSION_SQL, [self.session_key, timezone.now()])
+        found = rows(SESSION_SQL, [self.session_key, timezone.now()], by_key=True)
         if not found:
             self._session_key = None
             return {}

@@ -160,32 +160,40 @@ def instant_value(value: Any) -> datetime:
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def rows(sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Return all rows of hand-written SQL. UUIDs and instants among the parameters are adapted."""
-    return _fetched(sql, adapted(parameters))
+def rows(
+    sql: str, parameters: Sequence[Any] = (), *, by_key: bool = False
+) -> list[tuple[Any, ...]]:
+    """Return all rows of hand-written SQL. UUIDs and instants among the parameters are adapted.
 
-
-def _fetched(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        _execute(cursor, sql, parameters)
+    What is found ``by_key`` needs one plan, whatever the key: PostgreSQL makes it only once. Marks
+    are not found so: their indexes begin alike, and which of them is best shows by whose they are.
+    """
+    with _asked(sql, adapted(parameters), by_key=by_key) as cursor:
         return cast(list[tuple[Any, ...]], cursor.fetchall())
 
 
-def _execute(cursor: Any, sql: str, parameters: Sequence[Any]) -> None:
-    if connection.vendor == "postgresql":
-        # Django has Python read instants, which takes longer than all else of a long list.
-        cursor.adapters.register_loader(INSTANT, INSTANT_LOADER)
-    cursor.execute(sql, parameters)
+@contextmanager
+def _asked(sql: str, parameters: Sequence[Any], *, by_key: bool = False) -> Iterator[Any]:
+    """Lend a cursor with the rows of a statement."""
+    is_planned = by_key and connection.vendor == "postgresql"
+    opened: Any = cast(Any, connection).planning_cursor if is_planned else connection.cursor
+    with opened() as cursor:
+        if connection.vendor == "postgresql":
+            # Django has Python read instants, which takes longer than all else of a long list.
+            cursor.adapters.register_loader(INSTANT, INSTANT_LOADER)
+        cursor.execute(sql, parameters)
+        yield cursor
 
 
-def instances(model: type[M], sql: str, parameters: Sequence[Any] = ()) -> list[M]:
+def instances(
+    model: type[M], sql: str, parameters: Sequence[Any] = (), *, by_key: bool = False
+) -> list[M]:
     """Return all rows of hand-written SQL, which selects every column of a model's table, as
-    instances of the model.
+    instances of the model; ``by_key`` means what it does for ``rows``.
 
     What else it selects becomes attributes of theirs, as the driver gives it.
     """
-    with connection.cursor() as cursor:
-        _execute(cursor, sql, adapted(parameters))
+    with _asked(sql, adapted(parameters), by_key=by_key) as cursor:
         reader = _reader(model, tuple(column[0] for column in cursor.description))
         return [reader.read(row) for row in cursor.fetchall()]
 
@@ -196,13 +204,12 @@ def columns(model: type[Model], table: str) -> str:
 
 
 def pairs(
-    one: type[M], other: type[N], sql: str, parameters: Sequence[Any] = ()
+    one: type[M], other: type[N], sql: str, parameters: Sequence[Any] = (), *, by_key: bool = False
 ) -> list[tuple[M, N]]:
     """Return all rows of hand-written SQL, which selects the ``columns`` of one model's table and
-    then those of another's, as instances of both.
+    then those of another's, as instances of both; ``by_key`` means what it does for ``rows``.
     """
-    with connection.cursor() as cursor:
-        _execute(cursor, sql, adapted(parameters))
+    with _asked(sql, adapted(parameters), by_key=by_key) as cursor:
         names = tuple(column[0] for column in cursor.description)
         here = len(_fields(one))
         left, right = _reader(one, names[:here]), _reader(other, names[here:])
@@ -321,4 +328,5 @@ def union_all(
     )
     statement += f" ORDER BY {order}" if order else ""
     statement += f" LIMIT {size:d}" if size is not None else ""
-    return _fetched(statement, [p for _, parameters in compiled for p in parameters])
+    with _asked(statement, [p for _, parameters in compiled for p in parameters]) as cursor:
+        return cast(list[tuple[Any, ...]], cursor.fetchall())

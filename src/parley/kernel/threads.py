@@ -58,11 +58,8 @@ def _asked(question: Callable[[], R]) -> R:
 
 
 def _once(call: Callable[[], R]) -> R:
-    try:
-        return call()
-    finally:
-        if connection.vendor == "postgresql":  # lent by a pool
-            close_connection()
+    connection.close_if_unusable_or_obsolete()
+    return call()
 
 
 def close_connection() -> None:

@@ -84,11 +84,12 @@ def seen_as(message: Message, *, read: bool, starred: bool) -> SeenMessage:
 
 
 # The outer joins hold the order: from the messages chosen to the viewer's row. Without statistics
-# SQLite would else begin with the viewer's conversations, and read the whole of each.
+# SQLite would else begin with the viewer's conversations, and read the whole of each. With the
+# version no index has all of a mark: of one that has, planners read the marks of a conversation.
 SEE_SQL = """
 SELECT m.message_id, m.conversation_id, m.sender_id, m.seq, m.revision, m.subject, m.message_body,
        m.sent_at, m.client_id, m.reply_to, m.edited_at, m.retracted_at,
-       COALESCE(k.flags, 0), p.watermark, {beside}
+       k.version, COALESCE(k.flags, 0), p.watermark, {beside}
   FROM messaging_message m
   LEFT JOIN conversations_participant p
     ON p.user_id = %s AND p.conversation_id = m.conversation_id
@@ -138,7 +139,7 @@ def _chosen(
 
 def _seen_row(viewer_id: UUID, row: Sequence[Any], named: Callable[[Any], UUID]) -> SeenMessage:
     (message_id, conversation_id, sender_id, seq, revision, subject, body, sent_at) = row[:8]
-    (client_id, reply_to, edited_at, retracted_at, flags, watermark) = row[8:14]
+    (client_id, reply_to, edited_at, retracted_at, _version, flags, watermark) = row[8:15]
     who = named(sender_id)
     return SeenMessage(
         uuid_value(message_id),

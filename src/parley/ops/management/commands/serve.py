@@ -123,7 +123,7 @@ def prepare_database(*, verbosity: int) -> None:
     :raises CommandError: it cannot be reached or written, or does not keep them.
     """
     try:
-        _reach_database()
+        connection.ensure_connection()
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             call_command("migrate", interactive=False, verbosity=verbosity)
@@ -137,16 +137,6 @@ def prepare_database(*, verbosity: int) -> None:
         raise CommandError(str(error)) from None
     finally:
         connection.close()
-
-
-def _reach_database() -> None:
-    """Connect once without the pool, which keeps trying and then cannot say what was wrong."""
-    alone = connection.copy()
-    alone.settings_dict["OPTIONS"].pop("pool", None)
-    try:
-        alone.ensure_connection()
-    finally:
-        alone.close()
 
 
 def described() -> str:
