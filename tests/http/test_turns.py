@@ -35,6 +35,29 @@ def work():
     return found
 
 
+class WayToView:
+    """From a middleware, which waits, to the view."""
+
+    def __init__(self):
+        self.at_door, self.may_enter, self.reached = (threading.Event() for _ in range(3))
+
+    def reach(self):
+        self.reached.set()
+        return HttpResponse("reached")
+
+
+way_to_view = WayToView()
+
+
+def wait_at_door(respond_to):
+    def waited(request):
+        way_to_view.at_door.set()
+        assert way_to_view.may_enter.wait(PATIENCE_S)
+        return respond_to(request)
+
+    return waited
+
+
 urlpatterns = []
 
 
@@ -136,3 +159,17 @@ class TestTurns:
             return quick, waiting, await asyncio.gather(*slow)
 
         assert run(turns, scene) == (200, True, [200, 200])
+
+    def test_lead_from_the_first_middleware_to_the_view_without_the_loop(self, settings):
+        settings.MIDDLEWARE = [f"{__name__}.wait_at_door"]
+        urlpatterns[:] = [path("work/", lambda _: way_to_view.reach())]
+        turns = Turns(threads=1)
+
+        async def scene():
+            asked = asyncio.create_task(ask(turns))
+            await until(way_to_view.at_door.is_set)
+            way_to_view.may_enter.set()
+            reached = way_to_view.reached.wait(PATIENCE_S)  # the loop stands still meanwhile
+            return reached, await asked
+
+        assert run(turns, scene) == (True, 200)

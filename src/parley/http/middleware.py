@@ -1,8 +1,4 @@
-"""What holds for every request to Django, whichever door answers it.
-
-The last of these can only run in a thread, on purpose: the whole chain before it then runs in that
-thread too, and an asynchronous server changes into one once a request, not once a middleware.
-"""
+"""What holds for every request to Django, whichever door answers it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from asgiref.sync import ThreadSensitiveContext
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.core.handlers.asgi import ASGIHandler
 from django.http.response import HttpResponseBase
 
@@ -47,19 +47,23 @@ class Turn:
         self._context = ThreadSensitiveContext(executor=self._lent)
         await self._context.__aenter__()
 
-    def give_back(self) -> None:
+    def give_back(self, *, is_answered: bool) -> None:
         """Give the thread back; one that is still at work, as its client has left, comes later.
 
         The little that is still to be done for the request is done there among others' work.
         """
-        if self._lent is not None:
+        if self._lent is None:
+            return
+        if is_answered:
             self._threads.give_back(self._lent)
-            self._lent = None
+        else:
+            self._threads.give_back_later(self._lent)
+        self._lent = None
 
     async def end(self) -> None:
         if self._context is not None:
             await self._context.__aexit__(None, None, None)
-        self.give_back()
+        self.give_back(is_answered=False)
 
 
 _turn: ContextVar[Turn] = ContextVar("turn")
@@ -90,14 +94,14 @@ class LentThreads:
         return self._free.pop()
 
     def give_back(self, thread: ThreadPoolExecutor) -> None:
+        """Lend it to the next."""
+        self._free.append(thread)
+        self._turns.release()
+
+    def give_back_later(self, thread: ThreadPoolExecutor) -> None:
         """Lend it to the next when it has ended what it still has to do."""
         done = self._loop.run_in_executor(thread, int)
-
-        def free(_done: asyncio.Future[int]) -> None:
-            self._free.append(thread)
-            self._turns.release()
-
-        done.add_done_callback(free)
+        done.add_done_callback(lambda _: self.give_back(thread))
 
     async def close(self) -> None:
         for thread in self._all:
@@ -128,6 +132,16 @@ class Turns(ASGIHandler):
         finally:
             await turn.end()
 
+    def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002 - Django's signature
+        """Load the chain that stays in one thread, from its first link to the view.
+
+        In Django's own for an event loop, a view goes back to the loop and out of it again.
+        """
+        super().load_middleware(is_async=False)
+
+    async def get_response_async(self, request: Any) -> Any:
+        return await sync_to_async(self.get_response)(request)
+
     async def read_body(self, receive: Any) -> Any:
         """Return the body when it has come, and it is the request's turn: a slow client has none
         before.
@@ -143,7 +157,7 @@ class Turns(ASGIHandler):
     async def send_response(self, response: HttpResponseBase, send: Any) -> None:
         """Send an answer; the thread is others' by then, however slowly the client takes it."""
         if not response.streaming:
-            _turn.get().give_back()
+            _turn.get().give_back(is_answered=True)
         await super().send_response(response, send)
 
     async def close(self) -> None:
