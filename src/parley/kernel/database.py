@@ -169,7 +169,7 @@ def rows(
     are not found so: their indexes begin alike, and which of them is best shows by whose they are.
     """
     with _asked(sql, adapted(parameters), by_key=by_key) as cursor:
-        return cast(list[tuple[Any, ...]], cursor.fetchall())
+        return list(cursor.fetchall())  # which is a tuple on MySQL
 
 
 @contextmanager

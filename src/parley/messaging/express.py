@@ -24,7 +24,7 @@ from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
 from parley.messaging.models import Flag
 from parley.messaging.operations.reading import FURTHEST
-from parley.messaging.seen import ReadState, UnreadTotal
+from parley.messaging.seen import MESSAGE, REVISION, SAID, SEQ, ReadState, UnreadTotal
 from parley.messaging.unread import CAP, CHUNK, KEPT_FLAGS, LIST_CAP, SCAN, UNREAD_FLAGS
 
 LAST = 2**63 - 1
@@ -33,13 +33,7 @@ Row = tuple[Any, ...]
 
 # --- messages -------------------------------------------------------------------------------------
 
-SAID = (
-    *("message_id", "conversation_id", "sender_id", "seq", "revision", "subject", "message_body"),
-    *("sent_at", "client_id", "reply_to", "edited_at", "retracted_at"),
-)
-MESSAGE = ", ".join(f"m.{column}" for column in SAID)
 WIDTH = len(SAID)
-SENDER, SEQ, REVISION = map(SAID.index, ("sender_id", "seq", "revision"))
 NOT_REMOVED = f"COALESCE(k.flags, 0) & {Flag.REMOVED:d} = 0"
 
 # A row is a message, its flags, the viewer's watermark, and at its first message each sender.

@@ -17,7 +17,6 @@ from parley.accounts.express import PERSON
 from parley.kernel.async_database import database
 from parley.messaging.cursors import LEFT, MOST_KNOWN, Cursor, Known
 from parley.messaging.express import (
-    MESSAGE,
     WATERMARK_OF_PAGE,
     WIDTH,
     Row,
@@ -25,6 +24,7 @@ from parley.messaging.express import (
     find_conversations,
 )
 from parley.messaging.models import Flag
+from parley.messaging.seen import MESSAGE
 
 NONCE = (
     "(SELECT e.nonce FROM conversations_epoch e WHERE e.from_generation <= {}"

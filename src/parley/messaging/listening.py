@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
 from uuid import UUID
-
-from django.db.models import Q
 
 from parley.accounts.models import Role
 from parley.conversations.models import Conversation, Kind, Participant
-from parley.kernel.database import union_all, uuid_value
-from parley.messaging.models import Flag, Mark, Message
+from parley.kernel.database import among, rows, uuid_reader, uuid_value
+from parley.kernel.written import Written
+from parley.messaging.models import Flag, Message
+from parley.messaging.seen import MESSAGE, SeenMessage
+from parley.messaging.sight import seen_row
 
 # Up to so many members all are read and those online picked out; beyond, those online are asked
 # for.
@@ -22,8 +25,22 @@ FEW_MEMBERS = 500
 ASKED_AT_ONCE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+# What stands in a query, while it is written, for where it looks, and since when.
+NOWHERE, NEVER = UUID(int=2**128 - 1), 2**63 - 1
+
+
+class Standing(NamedTuple):
+    """How far a conversation has come."""
+
+    conversation_id: UUID
+    kind: str
+    revision: int
+    last_seq: int
+    members_rev: int
+    member_count: int
+
+
+class Listener(NamedTuple):
     """Someone online who is in a conversation, and what of it they may hear."""
 
     user_id: UUID
@@ -33,6 +50,16 @@ class Listener:
     joined_gen: int
     version: int
 
+
+STANDING_SQL = f"SELECT {', '.join(Standing._fields)} FROM conversations_conversation WHERE {{}}"  # noqa: S608
+LISTENERS_SQL = """
+SELECT p.conversation_id, p.user_id, u.role, p.visible_after, p.watermark, p.joined_gen, p.version
+  FROM conversations_participant p JOIN accounts_user u ON u.user_id = p.user_id
+ WHERE {chosen} AND p.left_at IS NULL
+"""
+MESSAGES_SQL = f"SELECT {MESSAGE} FROM messaging_message m WHERE {{}} ORDER BY m.revision"  # noqa: S608
+# Without the message's id SQLite would walk the index that has all the rest.
+MARKS_SQL = "SELECT user_id, message_id, flags FROM messaging_mark WHERE flags <> 0 AND ({chosen})"
 
 OWN_CHANGE = (
     "user_id",
@@ -59,8 +86,13 @@ class OwnChange:
     was_hidden: bool  # they did once
 
 
-def find_conversations(conversation_ids: Collection[UUID]) -> dict[UUID, Conversation]:
-    return Conversation.objects.in_bulk(list(conversation_ids))
+def find_conversations(conversation_ids: Collection[UUID]) -> dict[UUID, Standing]:
+    if not conversation_ids:
+        return {}
+    chosen, parameters = among("conversation_id", conversation_ids)
+    found = rows(STANDING_SQL.format(chosen), parameters)
+    standing = (Standing(uuid_value(where), *rest) for where, *rest in found)
+    return {each.conversation_id: each for each in standing}
 
 
 def list_changed_since(gen: int, *, most: int) -> dict[UUID, int]:
@@ -94,36 +126,30 @@ def _own_change(mine: Participant) -> OwnChange:
 
 
 def list_listeners(
-    conversations: Iterable[Conversation], *, online: Collection[UUID]
+    conversations: Iterable[Standing], *, online: Collection[UUID]
 ) -> dict[UUID, dict[UUID, Listener]]:
     """Return for each conversation those of the people online who are in it."""
     few = [c.conversation_id for c in conversations if c.member_count <= FEW_MEMBERS]
     many = [c.conversation_id for c in conversations if c.member_count > FEW_MEMBERS]
-    asked = [Q(conversation_id__in=few)] if few else []
+    asked = [among("p.conversation_id", few)] if few else []
     people = list(online)
     for start in range(0, len(people) if many else 0, ASKED_AT_ONCE):
-        chunk = people[start : start + ASKED_AT_ONCE]
-        asked.append(Q(conversation_id__in=many, user_id__in=chunk))
+        where, wheres = among("p.conversation_id", many)
+        who, some = among("p.user_id", people[start : start + ASKED_AT_ONCE])
+        asked.append((f"{where} AND {who}", [*wheres, *some]))
     found: dict[UUID, dict[UUID, Listener]] = {}
-    for wanted in asked:
-        rows = Participant.objects.filter(wanted, left_at=None).values_list(
-            "conversation_id",
-            "user_id",
-            "user__role",
-            "visible_after",
-            "watermark",
-            "joined_gen",
-            "version",
-        )
-        for conversation_id, user_id, role, *place in rows:
+    named = uuid_reader()
+    for chosen, parameters in asked:
+        for where, who, role, *place in rows(LISTENERS_SQL.format(chosen=chosen), parameters):
+            user_id = named(who)
             if user_id in online:
                 listener = Listener(user_id, role == Role.ADMIN, *place)
-                found.setdefault(conversation_id, {})[user_id] = listener
+                found.setdefault(named(where), {})[user_id] = listener
     return found
 
 
 def list_leavers(
-    conversations: Iterable[Conversation], *, online: Collection[UUID], settled: int
+    conversations: Iterable[Standing], *, online: Collection[UUID], settled: int
 ) -> dict[UUID, frozenset[UUID]]:
     """Return who of the people online left each conversation in the generations after one."""
     ids = [conversation.conversation_id for conversation in conversations]
@@ -141,50 +167,74 @@ def list_leavers(
 
 def list_changed_messages(
     since: Mapping[UUID, int | None], *, settled: int, most: int
-) -> dict[UUID, list[Message]]:
+) -> dict[UUID, list[SeenMessage]]:
     """Return what changed of each conversation after a revision, by revision; at most ``most`` + 1.
 
     Nothing of generation ``settled`` and before; where the revision is None, that alone decides.
+    They are as someone sees them who neither read nor starred them.
     """
-    parts = [
-        Message.objects.filter(conversation_id=conversation_id, revision__gt=revision or 0)
-        .order_by("-revision" if revision is None else "revision")
-        .values_list("message_id", "gen")[: most + 1]
-        for conversation_id, revision in since.items()
-    ]
-    ids = [uuid_value(message_id) for message_id, gen in union_all(parts) if gen > settled]
-    found: dict[UUID, list[Message]] = {}
-    for message in Message.objects.filter(message_id__in=ids).order_by("revision"):
-        found.setdefault(message.conversation_id, []).append(message)
-    return found
+    known = [{NOWHERE: w, NEVER: revision} for w, revision in since.items() if revision is not None]
+    new = [{NOWHERE: where} for where, revision in since.items() if revision is None]
+    found = _changed(most).rows_of_each({}, known) if known else []
+    found += _latest(most).rows_of_each({}, new) if new else []
+    chosen, parameters = among("m.message_id", [uuid_value(m) for m, gen in found if gen > settled])
+    if not parameters:
+        return {}
+    messages: dict[UUID, list[SeenMessage]] = {}
+    named = uuid_reader()
+    sql = MESSAGES_SQL.format(chosen)
+    for row in rows(sql, parameters):
+        message = seen_row(row, named)
+        messages.setdefault(message.conversation_id, []).append(message)
+    return messages
+
+
+@cache
+def _changed(most: int) -> Written:
+    found = Message.objects.filter(conversation_id=NOWHERE, revision__gt=NEVER)
+    return Written.of(found.order_by("revision").values_list("message_id", "gen")[: most + 1])
+
+
+@cache
+def _latest(most: int) -> Written:
+    found = Message.objects.filter(conversation_id=NOWHERE)
+    return Written.of(found.order_by("-revision").values_list("message_id", "gen")[: most + 1])
 
 
 def list_settled_revisions(conversation_ids: Collection[UUID], *, settled: int) -> dict[UUID, int]:
     """Return of each conversation the revision of the last message of ``settled`` and before."""
-    parts = [
-        Message.objects.filter(conversation_id=conversation_id, gen__lte=settled)
-        .order_by("-revision")
-        .values_list("conversation_id", "revision")[:1]
-        for conversation_id in conversation_ids
-    ]
-    return {uuid_value(where): revision for where, revision in union_all(parts)}
+    if not conversation_ids:
+        return {}
+    places = [{NOWHERE: where} for where in conversation_ids]
+    found = _settled().rows_of_each({NEVER: settled}, places)
+    return {uuid_value(where): revision for where, revision in found}
+
+
+@cache
+def _settled() -> Written:
+    found = Message.objects.filter(conversation_id=NOWHERE, gen__lte=NEVER)
+    found = found.order_by("-revision")
+    return Written.of(found.values_list("conversation_id", "revision")[:1])
 
 
 def list_marks(
-    messages: Mapping[UUID, Collection[Message]], listeners: Mapping[UUID, Collection[UUID]]
+    messages: Mapping[UUID, Collection[SeenMessage]],
+    listeners: Mapping[UUID, Collection[UUID]],
 ) -> dict[tuple[UUID, UUID], int]:
     """Return the flags that listeners have set on messages, by (person, message)."""
-    wanted = Q()
+    terms: list[str] = []
+    parameters: list[Any] = []
     for conversation_id, changed in messages.items():
-        wanted |= Q(
-            user_id__in=list(listeners.get(conversation_id, ())),
-            conversation_id=conversation_id,
-            seq__in=[message.seq for message in changed],
+        who, people = among("user_id", listeners[conversation_id])
+        seqs = [message.seq for message in changed]
+        terms.append(
+            f"({who} AND conversation_id = %s AND seq IN ({', '.join(['%s'] * len(seqs))}))"
         )
-    if not wanted:
+        parameters += [*people, conversation_id, *seqs]
+    if not terms:
         return {}
-    rows = Mark.objects.filter(wanted).exclude(flags=0)
-    return {(u, m): flags for u, m, flags in rows.values_list("user_id", "message_id", "flags")}
+    found = rows(MARKS_SQL.format(chosen=" OR ".join(terms)), parameters)
+    return {(uuid_value(who), uuid_value(what)): flags for who, what, flags in found}
 
 
 def list_recent_authors(
@@ -207,6 +257,6 @@ def list_recent_authors(
     return found
 
 
-def is_heard(message: Message, listener: Listener, flags: int) -> bool:
+def is_heard(message: SeenMessage, listener: Listener, flags: int) -> bool:
     """Whether a listener may hear of a message at all."""
     return message.seq > listener.visible_after and not flags & Flag.REMOVED

@@ -34,6 +34,12 @@ class SeenMessage(NamedTuple):
         return {self.sender_id}
 
 
+# What of it the table of messages holds; the rest is how someone sees it.
+SAID = SeenMessage._fields[:-2]
+SENDER, SEQ, REVISION = map(SAID.index, ("sender_id", "seq", "revision"))
+MESSAGE = ", ".join(f"m.{column}" for column in SAID)
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """A message that is stored, and whether this call stored it; a retry meets the first one."""

@@ -21,7 +21,7 @@ from parley.kernel.database import (
 )
 from parley.messaging.models import Flag, Mark, Message, flagged
 from parley.messaging.refusals import MessageNotFound
-from parley.messaging.seen import SeenMessage
+from parley.messaging.seen import MESSAGE, SAID, SENDER, SEQ, SeenMessage
 
 # So many conversations are named in one condition: SQLite refuses one with a thousand terms.
 MOST_TERMS = 200
@@ -87,9 +87,7 @@ def seen_as(message: Message, *, read: bool, starred: bool) -> SeenMessage:
 # SQLite would else begin with the viewer's conversations, and read the whole of each. With the
 # version no index has all of a mark: of one that has, planners read the marks of a conversation.
 SEE_SQL = """
-SELECT m.message_id, m.conversation_id, m.sender_id, m.seq, m.revision, m.subject, m.message_body,
-       m.sent_at, m.client_id, m.reply_to, m.edited_at, m.retracted_at,
-       k.version, COALESCE(k.flags, 0), p.watermark, {beside}
+SELECT {said}, k.version, COALESCE(k.flags, 0), p.watermark, {beside}
   FROM messaging_message m
   LEFT JOIN conversations_participant p
     ON p.user_id = %s AND p.conversation_id = m.conversation_id
@@ -131,20 +129,32 @@ def see_beside(
 def _chosen(
     viewer_id: UUID, chosen: str, parameters: Sequence[Any], *, beside: str = "NULL"
 ) -> list[tuple[SeenMessage, Any]]:
-    sql = SEE_SQL.format(chosen=chosen, beside=beside)
+    sql = SEE_SQL.format(said=MESSAGE, chosen=chosen, beside=beside)
     read = rows(sql, [viewer_id, viewer_id, *parameters])
     named = uuid_reader()
-    return [(_seen_row(viewer_id, row, named), row[-1]) for row in read if row[-2] is not None]
+    return [(_seen_by(viewer_id, row, named), row[-1]) for row in read if row[-2] is not None]
 
 
-def _seen_row(viewer_id: UUID, row: Sequence[Any], named: Callable[[Any], UUID]) -> SeenMessage:
+def _seen_by(viewer_id: UUID, row: Sequence[Any], named: Callable[[Any], UUID]) -> SeenMessage:
+    _version, flags, watermark = row[len(SAID) : len(SAID) + 3]
+    read = named(row[SENDER]) == viewer_id or is_read(row[SEQ], flags, watermark)
+    return seen_row(row, named, read=read, starred=bool(flags & Flag.STARRED))
+
+
+def seen_row(
+    row: Sequence[Any],
+    named: Callable[[Any], UUID],
+    *,
+    read: bool = False,
+    starred: bool = False,
+) -> SeenMessage:
+    """Return the message of a row that begins with ``SAID``."""
     (message_id, conversation_id, sender_id, seq, revision, subject, body, sent_at) = row[:8]
-    (client_id, reply_to, edited_at, retracted_at, _version, flags, watermark) = row[8:15]
-    who = named(sender_id)
+    (client_id, reply_to, edited_at, retracted_at) = row[8 : len(SAID)]
     return SeenMessage(
         uuid_value(message_id),
         named(conversation_id),
-        who,
+        named(sender_id),
         seq,
         revision,
         subject,
@@ -154,8 +164,8 @@ def _seen_row(viewer_id: UUID, row: Sequence[Any], named: Callable[[Any], UUID])
         reply_to and uuid_value(reply_to),
         edited_at and instant_value(edited_at),
         retracted_at and instant_value(retracted_at),
-        who == viewer_id or is_read(seq, flags, watermark),
-        bool(flags & Flag.STARRED),
+        read,
+        starred,
     )
 
 

@@ -20,14 +20,15 @@ from parley.accounts import queries as accounts
 from parley.accounts.models import User
 from parley.accounts.people import Person, may_see_contact
 from parley.conversations.events import Event, Type
-from parley.conversations.models import Conversation, Kind
+from parley.conversations.models import Kind
 from parley.http import wire
 from parley.kernel.database import snapshot
 from parley.kernel.errors import NotFound
 from parley.messaging import listening, queries
-from parley.messaging.listening import Listener
-from parley.messaging.models import Flag, Message
-from parley.messaging.sight import is_read, seen_as
+from parley.messaging.listening import Listener, Standing
+from parley.messaging.models import Flag
+from parley.messaging.seen import SeenMessage
+from parley.messaging.sight import is_read
 from parley.realtime.frames import Frame, event
 
 MOST_MESSAGES = 200  # of one conversation at once; who missed more syncs
@@ -139,7 +140,7 @@ def _since(want: Want) -> int | None:
     return None if want.heard is None else want.heard.revision
 
 
-def _lacks(want: Want, conversations: Mapping[UUID, Conversation]) -> bool:
+def _lacks(want: Want, conversations: Mapping[UUID, Standing]) -> bool:
     """Whether members may have gone of whom no hint tells."""
     where = conversations.get(want.conversation_id)
     if where is None:
@@ -151,7 +152,7 @@ def _lacks(want: Want, conversations: Mapping[UUID, Conversation]) -> bool:
 class _Telling:
     """One conversation's news, put into frames."""
 
-    conversation: Conversation
+    conversation: Standing
     want: Want
     listeners: Mapping[UUID, Listener]
     marks: Mapping[tuple[UUID, UUID], int]
@@ -164,7 +165,7 @@ class _Telling:
     previous: int = 0
     versions: dict[UUID, int] = field(default_factory=dict)
 
-    def all(self, messages: Sequence[Message]) -> Pulled:
+    def all(self, messages: Sequence[SeenMessage]) -> Pulled:
         """Tell of everything, by revision; of too much only that there is more to sync."""
         heard_of = _since(self.want)
         self.previous = heard_of or (messages[0].revision - 1 if messages else 0)
@@ -178,17 +179,17 @@ class _Telling:
         )
         return Pulled(self.conversation.conversation_id, heard, self.told, self.versions)
 
-    def _in_order(self, messages: Sequence[Message]) -> None:
+    def _in_order(self, messages: Sequence[SeenMessage]) -> None:
         steps: list[tuple[int, Any]] = [(m.revision, m) for m in messages]
         steps += [(hint.revision or 0, hint) for hint in self._hints(messages)]
         for revision, step in sorted(steps, key=lambda step: step[0]):
-            if isinstance(step, Message):
+            if isinstance(step, SeenMessage):
                 self._tell_message(step)
             else:
                 self._tell_hint(step)
             self.previous = max(self.previous, revision)
 
-    def _hints(self, messages: Sequence[Message]) -> list[Event]:
+    def _hints(self, messages: Sequence[SeenMessage]) -> list[Event]:
         """What is known of changes that are no messages; where hints were lost, a guess."""
         heard, where = self.want.heard, self.conversation
         hints = [hint for hint in self.want.hints if hint.type is not Type.MESSAGES]
@@ -232,7 +233,7 @@ class _Telling:
 
     # --- messages
 
-    def _tell_message(self, message: Message) -> None:
+    def _tell_message(self, message: SeenMessage) -> None:
         """Tell of one message, written once for all who see it alike."""
         variants: dict[tuple[bool, bool, bool], list[UUID]] = {}
         sender = self.people[message.sender_id]
@@ -246,7 +247,7 @@ class _Telling:
             variants.setdefault(variant, []).append(user_id)
         for (read, starred, contact), to in variants.items():
             shown = sender if contact else sender.without_contact()
-            seen = seen_as(message, read=read, starred=starred)
+            seen = message._replace(read=read, starred=starred)
             self._tell_change(
                 self._type_of(message),
                 message.retracted_at or message.edited_at or message.sent_at,
@@ -255,7 +256,7 @@ class _Telling:
                 to,
             )
 
-    def _type_of(self, message: Message) -> str:
+    def _type_of(self, message: SeenMessage) -> str:
         heard = self.want.heard
         if heard is not None:
             is_new = message.seq > heard.seq
