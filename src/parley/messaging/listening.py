@@ -5,7 +5,7 @@ They are asked for many conversations at once, and cost a constant number of que
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -138,14 +138,25 @@ def list_listeners(
         who, some = among("p.user_id", people[start : start + ASKED_AT_ONCE])
         asked.append((f"{where} AND {who}", [*wheres, *some]))
     found: dict[UUID, dict[UUID, Listener]] = {}
-    named = uuid_reader()
     for chosen, parameters in asked:
-        for where, who, role, *place in rows(LISTENERS_SQL.format(chosen=chosen), parameters):
-            user_id = named(who)
-            if user_id in online:
-                listener = Listener(user_id, role == Role.ADMIN, *place)
-                found.setdefault(named(where), {})[user_id] = listener
+        read = read_listeners(rows(LISTENERS_SQL.format(chosen=chosen), parameters), online)
+        for conversation_id, listeners in read.items():
+            found.setdefault(conversation_id, {}).update(listeners)
     return found
+
+
+def read_listeners(
+    found: Iterable[Sequence[Any]], online: Collection[UUID]
+) -> dict[UUID, dict[UUID, Listener]]:
+    """Return those of the people online that rows of ``LISTENERS_SQL`` tell of."""
+    listeners: dict[UUID, dict[UUID, Listener]] = {}
+    named = uuid_reader()
+    for where, who, role, *place in found:
+        user_id = named(who)
+        if user_id in online:
+            listener = Listener(user_id, role == Role.ADMIN, *place)
+            listeners.setdefault(named(where), {})[user_id] = listener
+    return listeners
 
 
 def list_leavers(

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
+import psycopg
 import structlog
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
@@ -271,8 +272,10 @@ class Hub:
         # Who came while we asked may have looked before what we found was there.
         while came := self.online - asked:
             asked |= came
-            for pulled, more in zip(found, await self._pull(wants, came), strict=False):
-                pulled.told.extend(more.until(pulled))
+            more = {each.conversation_id: each for each in await self._pull(wants, came)}
+            for pulled in found:
+                if pulled.conversation_id in more:
+                    pulled.told.extend(more[pulled.conversation_id].until(pulled))
         for pulled in sorted(found, key=_audience):  # few do not wait for many
             self._remember(pulled)
             for told in pulled.told:
@@ -280,8 +283,14 @@ class Hub:
         await asyncio.sleep(0)
 
     async def _pull(self, wants: Sequence[Want], online: frozenset[UUID]) -> list[Pulled]:
-        settled = self.place.settled
-        return await self._thread.ask(partial(pull.pull, wants, online=online, settled=settled))
+        found: list[Pulled] = []
+        with contextlib.suppress(psycopg.Error):  # by Django's connection it goes, or says why not
+            found = await pull.pull_at_once(wants, online=online)
+        told, settled = {each.conversation_id for each in found}, self.place.settled
+        if left := [want for want in wants if want.conversation_id not in told]:
+            asked = partial(pull.pull, left, online=online, settled=settled)
+            found += await self._thread.ask(asked)
+        return found
 
     async def _pull_own(self, wanted: Mapping[Key, int | None]) -> list[PulledOwn]:
         return await self._thread.ask(partial(pull_own, wanted, settled=self.place.settled))
