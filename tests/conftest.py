@@ -6,10 +6,11 @@ from functools import cache
 
 import pytest
 from django.contrib.auth.hashers import make_password
-from django.db import connection
+from django.db import connection, connections
 from rest_framework.test import APIClient
 
 from parley.accounts.models import Role, User
+from parley.config.settings import KEPT_S
 from parley.http import throttling
 from parley.kernel import async_database
 
@@ -59,6 +60,13 @@ def no_connections_left():
     before = set(async_database._databases)
     yield
     assert set(async_database._databases) <= before, "a loop ended before close_database()"
+
+
+@pytest.fixture
+def kept_connections(monkeypatch):
+    """Have threads keep their connections, as in use."""
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", KEPT_S)
+    connection.close()  # this one was not to be kept
 
 
 @cache

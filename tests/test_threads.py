@@ -26,6 +26,7 @@ def asked():
 
 
 class TestThreads:
+    @pytest.mark.usefixtures("kept_connections")
     def test_keep_their_connection(self):
         async def twice():
             one = Threads("one", most=1)

@@ -15,7 +15,8 @@ from parley.kernel.database import rows
 pytestmark = [
     pytest.mark.databases,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(connection.vendor != "postgresql", reason="of PostgreSQL"),
+    pytest.mark.usefixtures("kept_connections"),
+    pytest.mark.postgresql,
 ]
 
 PID = "SELECT pg_backend_pid()"
