@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -261,6 +262,25 @@ class TestABatch:
             "does_not_exist",
             "does_not_exist",
         ]
+
+    @pytest.mark.parametrize("by_people", [True, False])
+    def test_costs_the_same_for_few_and_many(self, ada, person, by_people):
+        others = [person(f"other{n}") for n in range(9)]
+        talks = [direct(ada, other) for other in others]
+        first = [say(ada, talk).message_id for talk in talks]
+
+        def draft(n):
+            where = {"recipient_ids": (others[n].user_id,)}
+            where = where if by_people else {"conversation_id": talks[n]}
+            return Draft(ada.user_id, "x", client_id=f"c{n}", reply_to=first[n], **where)
+
+        def cost(drafts):
+            with CaptureQueriesContext(connection) as asked:
+                sending._write_portably(drafts)
+                sending._write_portably(drafts)  # which finds them
+            return len(asked)
+
+        assert cost([draft(0), draft(1)]) == cost([draft(n) for n in range(2, 9)])
 
     @pytest.mark.parametrize("way", [sending._write, sending._write_portably])
     @pytest.mark.parametrize("is_standing", [True, False])

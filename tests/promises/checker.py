@@ -51,7 +51,7 @@ class Reader:
         return {found for found, times in self.came.items() if times > 1}
 
 
-def stall(_messages: Sequence[Message]) -> None:
+def stall(_messages: Sequence[SeenMessage]) -> None:
     """What a commit that waits for a disk or a standby does: nothing, for a while."""
     if random.random() < 0.4:
         time.sleep(random.uniform(0.02, LONGEST_STALL))

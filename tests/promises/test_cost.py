@@ -14,11 +14,13 @@ from uuid import UUID
 
 import pytest
 
+from parley.accounts.models import User
 from parley.conversations import fence
 from parley.conversations import operations as conversations
 from parley.conversations import queries as conversation_queries
 from parley.conversations.models import Conversation
 from parley.messaging import operations, queries
+from parley.messaging.drafts import Draft
 from parley.messaging.models import Message
 from parley.messaging.seen import News
 from parley.messaging.sync import sync
@@ -49,6 +51,10 @@ class Large:
 
     def message(self, seq: int) -> Message:
         return Message.objects.get(conversation_id=self.talk, seq=seq)
+
+    def draft(self, who: User) -> Draft:
+        named = str(next(numbers))
+        return Draft(who.user_id, "hello", client_id=named, conversation_id=self.talk)
 
     def history(self, **where: Any) -> Callable[[], object]:
         return lambda: queries.list_history(
@@ -93,6 +99,9 @@ class Large:
     def writes(self) -> dict[str, Callable[[], object]]:
         return {
             "send": lambda: say(self.ben, self.talk),
+            "send together": lambda: operations.send_many(
+                [self.draft(self.ada), self.draft(self.ben)]
+            ),
             "edit": lambda: operations.edit_message(
                 editor=self.ben, message_id=self.newest_own(), message_body=f"{next(numbers)}"
             ),

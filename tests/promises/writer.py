@@ -25,9 +25,9 @@ def main(sender: str, conversation: str, *how: str) -> None:
     django.setup()
     from parley.messaging import operations
     from parley.messaging.drafts import Draft
-    from parley.messaging.models import Message
+    from parley.messaging.seen import SeenMessage
 
-    def too_early(messages: Sequence[Message]) -> None:
+    def too_early(messages: Sequence[SeenMessage]) -> None:
         acknowledge(messages[0].message_id)
         time.sleep(60)
 

@@ -28,6 +28,7 @@ from parley.kernel.database import (
     locked,
     locking_sql,
     rows,
+    text_value,
     uuid_value,
 )
 from parley.kernel.errors import Conflict, Invalid, NotAllowed, NotFound
@@ -221,13 +222,21 @@ def ensure_direct(one: UUID, other: UUID, *, entered: Entered) -> tuple[UUID, bo
     return conversation_id, True
 
 
-DIRECT_SQL = "SELECT conversation_id FROM conversations_conversation WHERE direct_key = %s"
+DIRECT_SQL = "SELECT direct_key, conversation_id FROM conversations_conversation WHERE {chosen}"
 
 
 def find_direct(key: bytes) -> UUID | None:
     """Return the id of the direct conversation of a pair's key, if there is one."""
-    found = rows(DIRECT_SQL, [key.hex()])
-    return uuid_value(found[0][0]) if found else None
+    return find_directs([key]).get(key)
+
+
+def find_directs(keys: Collection[bytes]) -> dict[bytes, UUID]:
+    """Return the ids of the direct conversations that stand, by their pairs' keys."""
+    if not keys:
+        return {}
+    chosen, parameters = among("direct_key", [key.hex() for key in keys])
+    found = rows(DIRECT_SQL.format(chosen=chosen), parameters)
+    return {bytes.fromhex(text_value(key)): uuid_value(where) for key, where in found}
 
 
 @in_transaction

@@ -18,7 +18,7 @@ from django.db.models.constants import OnConflict
 from parley.accounts.models import User
 from parley.dialects.models import Handle, MessageHandle, UserHandle
 from parley.kernel.database import among, in_transaction, rows, uuid_parameter, uuid_value
-from parley.messaging.models import Message
+from parley.messaging.seen import SeenMessage
 
 LARGEST = 2**63 - 1
 NUMBER_SQL = """
@@ -114,7 +114,7 @@ def number_user(user: User) -> None:
         _allot(UserHandle, "user_id", [user.user_id])
 
 
-def number_messages(messages: Sequence[Message]) -> None:
+def number_messages(messages: Sequence[SeenMessage]) -> None:
     """Allot numbers to new messages in their order, in the transaction that writes them."""
     if settings.PARLEY.mounted_dialects():
         _allot(MessageHandle, "message_id", [message.message_id for message in messages])

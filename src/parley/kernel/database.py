@@ -116,14 +116,25 @@ def uuid_parameter(value: UUID) -> Any:
     return value if connection.features.has_native_uuid_field else value.hex
 
 
-def among(column: str, ids: Collection[UUID]) -> tuple[str, list[Any]]:
-    """Return the condition that a column holds one of these ids, and its parameters.
+def among(column: str, ids: Collection[Any]) -> tuple[str, list[Any]]:
+    """Return the condition that a column holds one of these values, and its parameters.
 
     On PostgreSQL it is one parameter, however many they are: a statement that it can plan once.
     """
     if connection.vendor == "postgresql":
         return f"{column} = ANY(%s)", [list(ids)]
     return f"{column} IN ({', '.join(['%s'] * len(ids))})", [*ids]
+
+
+def among_rows(columns: Sequence[str], values: Collection[Sequence[Any]]) -> tuple[str, list[Any]]:
+    """Return the condition that several columns together hold one of these rows, and its
+    parameters: one look along an index of theirs for each row.
+    """
+    place = f"({', '.join(['%s'] * len(columns))})"
+    listed = ", ".join([place] * len(values))
+    if connection.vendor == "sqlite":  # of plain rows it would read the whole table
+        listed = f"SELECT * FROM (VALUES {listed})"  # noqa: S608 - places alone
+    return f"({', '.join(columns)}) IN ({listed})", [each for row in values for each in row]
 
 
 def uuid_value(value: Any) -> UUID:
@@ -269,15 +280,14 @@ def _reader(model: type[M], columns: Sequence[str]) -> _Reader[M]:
 def adapted(parameters: Sequence[Any]) -> list[Any]:
     """Return parameters as this database's driver takes them in hand-written SQL."""
     is_native = connection.features.has_native_uuid_field
-    return [_adapted(parameter, is_native=is_native) for parameter in parameters]
+    instant = connection.ops.adapt_datetimefield_value
 
+    def adapt(parameter: Any) -> Any:
+        if isinstance(parameter, UUID):
+            return parameter if is_native else parameter.hex
+        return instant(parameter) if isinstance(parameter, datetime) else parameter
 
-def _adapted(parameter: Any, *, is_native: bool) -> Any:
-    if isinstance(parameter, UUID):
-        return parameter if is_native else parameter.hex
-    if isinstance(parameter, datetime):
-        return connection.ops.adapt_datetimefield_value(parameter)
-    return parameter
+    return list(map(adapt, parameters))
 
 
 def exactly(name: str, value: object) -> dict[str, object]:

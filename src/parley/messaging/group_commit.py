@@ -63,7 +63,7 @@ class FunctionWriter:
     async def _call(self, drafts: Sequence[Draft]) -> Mapping[int, Result]:
         statement = one_trip.together(messages_sent.in_sql() or [])
         rows = await database().once(statement, one_trip.parameters(drafts, waiting=False))
-        results = one_trip.read(drafts, rows, want_new=False).results
+        results = one_trip.read(drafts, rows).results
         tell_committed(*news_of(results[place] for place in sorted(results)))
         return results
 

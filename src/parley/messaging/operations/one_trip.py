@@ -7,7 +7,7 @@ way, and so is their meaning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -16,7 +16,8 @@ from uuid import UUID
 from parley.conversations.operations import Blocked, ConversationNotFound
 from parley.kernel.errors import Refusal
 from parley.messaging.drafts import Draft
-from parley.messaging.models import Flag, Message
+from parley.messaging.models import Flag
+from parley.messaging.operations.answers import answers, fresh
 from parley.messaging.refusals import ClientIdReused, UnknownReply
 from parley.messaging.seen import SeenMessage, Sent
 
@@ -65,7 +66,7 @@ class Outcome:
     """What became of a batch, by the places of its drafts."""
 
     results: dict[int, Sent | Refusal] = field(default_factory=dict)
-    new: list[Message] = field(default_factory=list)
+    new: list[SeenMessage] = field(default_factory=list)
     # Left undone: their conversation is locked by someone else; or they are for the portable way.
     stuck: list[int] = field(default_factory=list)
     portable: list[int] = field(default_factory=list)
@@ -99,17 +100,16 @@ def parameters(drafts: Sequence[Draft], *, waiting: bool) -> list[Any]:
     ]
 
 
-def read(drafts: Sequence[Draft], rows: Iterable[Sequence[Any]], *, want_new: bool) -> Outcome:
-    """Return what the function's rows say; with ``want_new`` the new messages too, for hooks."""
+def read(drafts: Sequence[Draft], rows: Iterable[Sequence[Any]]) -> Outcome:
+    """Return what the function's rows say."""
     found = Outcome()
     groups = {draft.new_group_id for draft in drafts if draft.new_group_id}
     stored: dict[int, SeenMessage] = {}
     for row in sorted((Row(*each) for each in rows), key=lambda row: row.place):
         place, draft = row.place - 1, drafts[row.place - 1]
         if row.outcome == "new":
-            stored[place] = _fresh(draft, row)
-            if want_new:
-                found.new.append(_message(draft, row))
+            stored[place] = fresh(draft, row.conversation_id, row.seq, row.revision, row.sent_at)
+            found.new.append(stored[place])
         elif row.outcome == "known":
             stored[place] = _known(draft, row)
         elif row.outcome == "twin" and row.twin is not None:
@@ -120,46 +120,14 @@ def read(drafts: Sequence[Draft], rows: Iterable[Sequence[Any]], *, want_new: bo
             found.portable.append(place)
         else:
             found.results[place] = REFUSALS[row.outcome]()
-    found.results.update(_answers(drafts, stored))
+    found.results.update(answers(drafts, stored))
     return found
-
-
-def _answers(drafts: Sequence[Draft], stored: Mapping[int, SeenMessage]) -> dict[int, Sent]:
-    """Tell each message once as new, to the first draft that it answers.
-
-    That holds in a batch that is tried again, too, whose drafts may all be stored.
-    """
-    untold = {draft.message_id for draft in drafts}
-    answers: dict[int, Sent] = {}
-    for place, message in stored.items():
-        answers[place] = Sent(message, is_new=message.message_id in untold)
-        untold.discard(message.message_id)
-    return answers
 
 
 def _may_be_made(draft: Draft, row: Row, groups: set[UUID]) -> bool:
     """Whether the conversation that was not found is one that this batch brings into being."""
     made = draft.conversation_id is None or draft.conversation_id in groups
     return row.outcome == "nowhere" and made
-
-
-def _fresh(draft: Draft, row: Row) -> SeenMessage:
-    return SeenMessage(
-        message_id=draft.message_id,
-        conversation_id=row.conversation_id,
-        sender_id=draft.sender_id,
-        seq=row.seq,
-        revision=row.revision,
-        subject=draft.subject,
-        message_body=draft.message_body,
-        sent_at=row.sent_at,
-        client_id=draft.client_id,
-        reply_to=draft.reply_to,
-        edited_at=None,
-        retracted_at=None,
-        read=True,
-        starred=False,
-    )
 
 
 def _known(draft: Draft, row: Row) -> SeenMessage:
@@ -178,21 +146,4 @@ def _known(draft: Draft, row: Row) -> SeenMessage:
         retracted_at=row.retracted_at,
         read=row.sender_id == draft.sender_id,
         starred=bool((row.flags or 0) & Flag.STARRED),
-    )
-
-
-def _message(draft: Draft, row: Row) -> Message:
-    return Message(
-        message_id=draft.message_id,
-        conversation_id=row.conversation_id,
-        sender_id=draft.sender_id,
-        seq=row.seq,
-        revision=row.revision,
-        gen=row.gen,
-        subject=draft.subject,
-        message_body=draft.message_body,
-        sent_at=row.sent_at,
-        client_id=draft.client_id,
-        fingerprint=row.fingerprint,
-        reply_to=draft.reply_to,
     )

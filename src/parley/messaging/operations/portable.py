@@ -1,12 +1,12 @@
 """Sending in statements that every database has: locks, then look-ups, then what is written.
 
-Written out, for they are asked with every message and the ORM takes longer than the database.
+Written out, for they are asked with every message and the ORM takes longer than the database. Each
+is asked once for a whole batch.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -18,55 +18,89 @@ from parley.conversations import operations as conversations
 from parley.conversations.fence import Entered
 from parley.conversations.models import Conversation, Kind, Participant
 from parley.conversations.operations import Blocked, ConversationNotFound
-from parley.kernel.bulk import in_batches
 from parley.kernel.database import (
     adapted,
     among,
+    among_rows,
     instances,
+    instant_value,
     locked,
+    locking_sql,
     rows,
     text_parameter,
     uuid_value,
 )
 from parley.kernel.errors import Refusal
 from parley.messaging.drafts import Draft
-from parley.messaging.models import Message
+from parley.messaging.models import Flag, Message
+from parley.messaging.operations.answers import answers, fresh
 from parley.messaging.refusals import ClientIdReused, UnknownReply
 from parley.messaging.seen import SeenMessage, Sent
-from parley.messaging.sight import see
+from parley.messaging.sight import flags_of, seen_as
 
 INSTANT = timedelta(microseconds=1)
-ROWS = 500  # are inserted by one statement
 
+LOCK_SQL = """
+SELECT conversation_id, kind, last_seq, revision, gen, active_at FROM conversations_conversation
+ WHERE {chosen} ORDER BY conversation_id {locking}
+"""
 STORED_SQL = "SELECT * FROM messaging_message WHERE {chosen}"
 MEMBERS_SQL = """
-SELECT conversation_id, user_id, left_at, visible_after
-  FROM conversations_participant
+SELECT conversation_id, user_id, left_at, visible_after FROM conversations_participant
  WHERE {chosen}
 """
 BLOCKS_SQL = """
 SELECT blocker_id, blocked_id FROM conversations_block WHERE {blocker} AND {blocked}
 """
+REPLIES_SQL = "SELECT message_id, conversation_id, seq FROM messaging_message WHERE {chosen}"
 COLUMNS = (
     *("message_id", "conversation_id", "sender_id", "seq", "revision", "gen", "subject"),
     *("message_body", "sent_at", "client_id", "fingerprint", "reply_to"),
 )
-PLACE = f"({', '.join(['%s'] * len(COLUMNS))})"
-INSERT_SQL = f"INSERT INTO messaging_message ({', '.join(COLUMNS)}) VALUES {{places}}"  # noqa: S608
-MOVED = ("last_seq", "revision", "gen", "active_gen", "active_at", "changed_at")
-MOVE_SQL = f"""
-UPDATE conversations_conversation SET {", ".join(f"{name} = %s" for name in MOVED)}
- WHERE conversation_id = %s
+INSERT_SQL = f"""
+INSERT INTO messaging_message ({", ".join(COLUMNS)}) VALUES ({", ".join(["%s"] * len(COLUMNS))})
 """  # noqa: S608 - names of ours
+MOVE_SQL = """
+UPDATE conversations_conversation
+   SET last_seq = last_seq + %s, revision = revision + %s, gen = %s, active_gen = %s,
+       active_at = %s, changed_at = %s
+ WHERE {chosen}
+"""
 
 
 class Member(NamedTuple):
     """What decides of a participant whether they may write, and what they may reply to."""
 
-    conversation_id: UUID
-    user_id: UUID
     left_at: Any
     visible_after: int
+
+
+@dataclass(slots=True)
+class Talk:
+    """A locked conversation, where its last message stands, and how many the batch adds."""
+
+    conversation_id: UUID
+    is_direct: bool
+    last_seq: int
+    revision: int
+    gen: int
+    active_at: datetime
+    added: int = 0
+    # Those on whom it depends what may be sent: the batch's senders, in a direct one both people.
+    members: dict[UUID, Member] = field(default_factory=dict)
+
+    def add(self, entered: Entered) -> None:
+        """Move on by one message. It is always after the one before, for clocks jump."""
+        self.added += 1
+        self.last_seq += 1
+        self.revision += 1
+        self.gen = max(self.gen, entered.g)
+        self.active_at = max(entered.now, self.active_at + INSTANT)
+
+    @property
+    def move(self) -> tuple[Any, ...]:
+        """What ``MOVE_SQL`` writes of it."""
+        return self.added, self.added, self.gen, self.gen, self.active_at, self.active_at
 
 
 @dataclass(slots=True)
@@ -77,14 +111,14 @@ class Batch:
     drafts: Sequence[Draft]
     conversation_ids: dict[int, UUID] = field(default_factory=dict)
     refused: dict[int, Refusal] = field(default_factory=dict)
-    conversations: dict[UUID, Conversation] = field(default_factory=dict)
-    participants: dict[tuple[UUID, UUID], Member] = field(default_factory=dict)
+    talks: dict[UUID, Talk] = field(default_factory=dict)
     blocks: set[tuple[UUID, UUID]] = field(default_factory=set)
-    repliable: set[tuple[UUID, UUID, UUID]] = field(default_factory=set)
-    by_client_id: dict[tuple[UUID, UUID, str], Message] = field(default_factory=dict)
-    by_message_id: dict[UUID, Message] = field(default_factory=dict)
-    stored: dict[int, Message] = field(default_factory=dict)
-    new: list[Message] = field(default_factory=list)
+    replies: dict[UUID, tuple[UUID, int]] = field(default_factory=dict)
+    by_client_id: dict[tuple[UUID, UUID, str], SeenMessage] = field(default_factory=dict)
+    by_message_id: dict[UUID, SeenMessage] = field(default_factory=dict)
+    fingerprints: dict[UUID, bytes] = field(default_factory=dict)
+    stored: dict[int, SeenMessage] = field(default_factory=dict)
+    new: list[SeenMessage] = field(default_factory=list)
 
     def settle(self) -> None:
         """Settle what becomes of each draft; what is new is still to be written."""
@@ -105,18 +139,20 @@ class Batch:
             else:
                 order = draft.new_group_id.bytes if draft.new_group_id else draft.direct_key
                 by_people.append((order, place))
-        for _, place in sorted(by_people):
+        pairs = [key for key, place in by_people if not self.drafts[place].new_group_id]
+        standing = conversations.find_directs(pairs)
+        for order, place in sorted(by_people):
             try:
-                self.conversation_ids[place] = self._conversation_of(self.drafts[place])
+                if order not in standing:
+                    standing[order] = self._conversation_of(self.drafts[place])
+                self.conversation_ids[place] = standing[order]
             except Refusal as refusal:
                 self.refused[place] = refusal
 
     def _conversation_of(self, draft: Draft) -> UUID:
+        """Return where a draft to people goes whose conversation is not known to stand."""
         if draft.new_group_id is not None:
             return self._group_of(draft, draft.new_group_id)
-        standing = conversations.find_direct(draft.direct_key)
-        if standing is not None:
-            return standing
         if draft.reply_to is not None:  # there is nothing in it to reply to: create nothing
             raise UnknownReply(attr="reply_to")
         other = draft.others[0] if draft.others else draft.sender_id
@@ -141,53 +177,71 @@ class Batch:
     # --- the locks, and what they protect
 
     def _lock_and_look_up(self) -> None:
-        wanted = set(self.conversation_ids.values())
-        self.conversations = conversations.lock_conversations(wanted)
-        direct = [c for c, found in self.conversations.items() if found.kind == Kind.DIRECT]
+        self._lock(set(self.conversation_ids.values()))
         self._look_up_stored()
-        self._look_up_participants(direct)
-        self._look_up_blocks(direct)
+        self._look_up_members()
+        self._look_up_blocks()
         self._look_up_replies()
 
-    def _look_up_stored(self) -> None:
-        chosen, parameters = among("message_id", [draft.message_id for draft in self.drafts])
-        terms = [chosen]
-        for place, conversation_id in self.conversation_ids.items():
-            draft = self.drafts[place]
-            if draft.client_id is not None:
-                terms.append("(conversation_id = %s AND sender_id = %s AND client_id = %s)")
-                parameters += conversation_id, draft.sender_id, text_parameter(draft.client_id)
-        for message in instances(Message, STORED_SQL.format(chosen=" OR ".join(terms)), parameters):
-            self._remember(message)
+    def _lock(self, wanted: Collection[UUID]) -> None:
+        """Lock the conversations, in the database's order of keys."""
+        if not wanted:
+            return
+        chosen, parameters = among("conversation_id", wanted)
+        found = rows(LOCK_SQL.format(chosen=chosen, locking=locking_sql()), parameters)
+        for raw_id, kind, last_seq, revision, gen, active_at in found:
+            talk_id, is_direct = uuid_value(raw_id), kind == Kind.DIRECT
+            at = instant_value(active_at)
+            self.talks[talk_id] = Talk(talk_id, is_direct, last_seq, revision, gen, at)
 
-    def _remember(self, message: Message) -> None:
+    def _look_up_stored(self) -> None:
+        """Look up what retries meet: by the message's own id, and by what its sender called it."""
+        self._read_stored(*among("message_id", [draft.message_id for draft in self.drafts]))
+        named = [
+            (where, self.drafts[place].sender_id, text_parameter(client_id))
+            for place, where in self.conversation_ids.items()
+            if (client_id := self.drafts[place].client_id) is not None
+        ]
+        if named:
+            self._read_stored(*among_rows(("conversation_id", "sender_id", "client_id"), named))
+
+    def _read_stored(self, chosen: str, parameters: Sequence[Any]) -> None:
+        found = instances(Message, STORED_SQL.format(chosen=chosen), parameters)
+        seqs: dict[tuple[UUID, UUID], list[int]] = {}
+        for message in found:
+            seqs.setdefault((message.sender_id, message.conversation_id), []).append(message.seq)
+        flags = flags_of(seqs)
+        for message in found:
+            its = flags.get((message.sender_id, message.conversation_id, message.seq), 0)
+            seen = seen_as(message, read=True, starred=bool(its & Flag.STARRED))
+            self._remember(seen, bytes(message.fingerprint or b""))
+
+    def _remember(self, message: SeenMessage, fingerprint: bytes) -> None:
         self.by_message_id[message.message_id] = message
         if message.client_id is not None:
             key = (message.conversation_id, message.sender_id, message.client_id)
             self.by_client_id[key] = message
+            self.fingerprints[message.message_id] = fingerprint
 
-    def _look_up_participants(self, direct: list[UUID]) -> None:
-        senders = {draft.sender_id for draft in self.drafts}
-        groups = self.conversations.keys() - set(direct)
-        terms: list[str] = []
-        parameters: list[Any] = []
-        if direct:
-            chosen, parameters = among("conversation_id", direct)
-            terms.append(chosen)
-        if groups:
-            where, of_groups = among("conversation_id", groups)
-            who, of_senders = among("user_id", senders)
-            terms.append(f"({where} AND {who} AND left_at IS NULL)")
-            parameters = [*parameters, *of_groups, *of_senders]
-        found = rows(MEMBERS_SQL.format(chosen=" OR ".join(terms)), parameters) if terms else []
-        for conversation_id, user_id, left_at, visible_after in found:
-            member = Member(
-                uuid_value(conversation_id), uuid_value(user_id), left_at, visible_after
-            )
-            self.participants[member.conversation_id, member.user_id] = member
+    def _look_up_members(self) -> None:
+        directs = [talk.conversation_id for talk in self.talks.values() if talk.is_direct]
+        if directs:
+            self._read_members(*among("conversation_id", directs))
+        senders = {
+            (self.drafts[place].sender_id, where)
+            for place, where in self.conversation_ids.items()
+            if where in self.talks and not self.talks[where].is_direct
+        }
+        if senders:
+            chosen, parameters = among_rows(("user_id", "conversation_id"), senders)
+            self._read_members(f"{chosen} AND left_at IS NULL", parameters)
 
-    def _look_up_blocks(self, direct: list[UUID]) -> None:
-        people = {p.user_id for p in self.participants.values() if p.conversation_id in direct}
+    def _read_members(self, chosen: str, parameters: Sequence[Any]) -> None:
+        for where, who, *rest in rows(MEMBERS_SQL.format(chosen=chosen), parameters):
+            self.talks[uuid_value(where)].members[uuid_value(who)] = Member(*rest)
+
+    def _look_up_blocks(self) -> None:
+        people = {who for talk in self.talks.values() if talk.is_direct for who in talk.members}
         if len(people) > 1:
             blocker, blockers = among("blocker_id", people)
             blocked, senders = among("blocked_id", {draft.sender_id for draft in self.drafts})
@@ -198,13 +252,9 @@ class Batch:
     def _look_up_replies(self) -> None:
         wanted = {draft.reply_to for draft in self.drafts if draft.reply_to}
         if wanted:
-            found = Message.objects.filter(message_id__in=wanted)
-            for message_id, conversation_id, seq in found.values_list(
-                "message_id", "conversation_id", "seq"
-            ):
-                for (where, who), participant in self.participants.items():
-                    if where == conversation_id and seq > participant.visible_after:
-                        self.repliable.add((where, who, message_id))
+            chosen, parameters = among("message_id", wanted)
+            for message_id, where, seq in rows(REPLIES_SQL.format(chosen=chosen), parameters):
+                self.replies[uuid_value(message_id)] = uuid_value(where), seq
 
     # --- one draft
 
@@ -213,134 +263,92 @@ class Batch:
         conversation_id = self.conversation_ids[place]
         try:
             known = self._known(draft, conversation_id)
-            if known is not None:
-                self.stored[place] = known
-                return
-            conversation = self.conversations.get(conversation_id)
-            if conversation is None:
-                raise ConversationNotFound(attr="conversation")
-            self._admit(draft, conversation)
-            self.stored[place] = self._number(draft, conversation)
+            if known is None:
+                talk = self.talks.get(conversation_id)
+                if talk is None:
+                    raise ConversationNotFound(attr="conversation")
+                self._admit(draft, talk)
+                known = self._number(draft, talk)
+            self.stored[place] = known
         except Refusal as refusal:
             self.refused[place] = refusal
 
-    def _known(self, draft: Draft, conversation_id: UUID) -> Message | None:
+    def _known(self, draft: Draft, conversation_id: UUID) -> SeenMessage | None:
         again = self.by_message_id.get(draft.message_id)
         if again is not None or draft.client_id is None:
             return again
         found = self.by_client_id.get((conversation_id, draft.sender_id, draft.client_id))
-        if found is not None and bytes(found.fingerprint or b"") != draft.fingerprint(
-            conversation_id
-        ):
+        if found is None:
+            return None
+        if self.fingerprints[found.message_id] != draft.fingerprint(conversation_id):
             raise ClientIdReused(attr="client_id")
         return found
 
-    def _admit(self, draft: Draft, conversation: Conversation) -> None:
+    def _admit(self, draft: Draft, talk: Talk) -> None:
         """Refuse who may not write here; whoever writes to a person finds what they had hidden."""
-        mine = self.participants.get((conversation.conversation_id, draft.sender_id))
-        hidden = mine is not None and mine.left_at is not None and draft.conversation_id is not None
-        if mine is None or hidden:
+        mine = talk.members.get(draft.sender_id)
+        if mine is None or (mine.left_at is not None and draft.conversation_id is not None):
             raise ConversationNotFound(attr="conversation")
-        if conversation.kind == Kind.DIRECT:
-            for where, who in self.participants:
-                if where == conversation.conversation_id and (who, draft.sender_id) in self.blocks:
-                    raise Blocked
+        if talk.is_direct and any((who, draft.sender_id) in self.blocks for who in talk.members):
+            raise Blocked
         if draft.reply_to is not None:
-            reply = (conversation.conversation_id, draft.sender_id, draft.reply_to)
-            if reply not in self.repliable:
+            where, seq = self.replies.get(draft.reply_to, (None, 0))
+            if where != talk.conversation_id or seq <= mine.visible_after:
                 raise UnknownReply(attr="reply_to")
 
-    def _number(self, draft: Draft, conversation: Conversation) -> Message:
-        conversation.last_seq += 1
-        conversation.revision += 1
-        conversation.gen = conversation.active_gen = max(conversation.gen, self.entered.g)
-        conversation.active_at = _next_instant(self.entered.now, conversation.active_at)
-        conversation.changed_at = conversation.active_at
-        message = Message(
-            message_id=draft.message_id,
-            conversation=conversation,
-            sender_id=draft.sender_id,
-            seq=conversation.last_seq,
-            revision=conversation.revision,
-            gen=conversation.gen,
-            subject=draft.subject,
-            message_body=draft.message_body,
-            sent_at=conversation.active_at,
-            client_id=draft.client_id,
-            fingerprint=draft.fingerprint(conversation.conversation_id)
-            if draft.client_id
-            else None,
-            reply_to=draft.reply_to,
-        )
+    def _number(self, draft: Draft, talk: Talk) -> SeenMessage:
+        talk.add(self.entered)
+        where = talk.conversation_id
+        message = fresh(draft, where, talk.last_seq, talk.revision, talk.active_at)
         self.new.append(message)
-        self._remember(message)
+        self._remember(message, draft.fingerprint(where) if draft.client_id else b"")
         return message
 
     # --- writing
 
     def write(self) -> None:
         """Write the new messages, and what they change of their conversations."""
-        changed = {message.conversation_id for message in self.new}
-        self._bring_back_hidden(changed)
-        for some in in_batches(self.new, ROWS):
-            _run(INSERT_SQL.format(places=", ".join([PLACE] * len(some))), *map(_row, some))
-        for conversation_id in changed:
-            found = self.conversations[conversation_id]
-            _run(MOVE_SQL, [getattr(found, name) for name in MOVED], [conversation_id])
+        with connection.cursor() as cursor:
+            cursor.executemany(INSERT_SQL, [adapted(self._row(message)) for message in self.new])
+            # Nearly all conversations of a batch move on alike: by one message, to its instant.
+            alike: dict[tuple[Any, ...], list[UUID]] = {}
+            for talk in self.talks.values():
+                if talk.added:
+                    alike.setdefault(talk.move, []).append(talk.conversation_id)
+            for move, moved in alike.items():
+                chosen, parameters = among("conversation_id", moved)
+                cursor.execute(MOVE_SQL.format(chosen=chosen), adapted([*move, *parameters]))
+        self._bring_back_hidden()
 
-    def _bring_back_hidden(self, changed: set[UUID]) -> None:
-        hidden = [
-            participant.user_id
-            for (where, _), participant in self.participants.items()
-            if participant.left_at is not None and where in changed
+    def _row(self, message: SeenMessage) -> list[Any]:
+        """Return what ``INSERT_SQL`` writes of a message."""
+        client_id = None if message.client_id is None else text_parameter(message.client_id)
+        return [
+            *(message.message_id, message.conversation_id, message.sender_id),
+            *(message.seq, message.revision, self.talks[message.conversation_id].gen),
+            *(message.subject, message.message_body, message.sent_at, client_id),
+            *(self.fingerprints.get(message.message_id), message.reply_to),
         ]
-        if not hidden:
+
+    def _bring_back_hidden(self) -> None:
+        """Show the direct conversations that were written to again, to whoever had hidden them."""
+        written_to = [
+            talk.conversation_id
+            for talk in self.talks.values()
+            if talk.is_direct
+            and talk.added
+            and any(member.left_at is not None for member in talk.members.values())
+        ]
+        if not written_to:
             return
-        rows = Participant.objects.filter(conversation_id__in=changed, user_id__in=hidden)
-        for participant in locked(rows.exclude(left_at=None)):
-            conversation = self.conversations[participant.conversation_id]
-            if conversation.kind == Kind.DIRECT:
-                conversations.bring_back(participant, conversation, self.entered)
+        hidden = Participant.objects.filter(conversation_id__in=written_to).exclude(left_at=None)
+        for participant in locked(hidden):
+            conversations.bring_back(participant, participant.conversation, self.entered)
 
     def answers(self) -> list[Sent | Refusal]:
-        seen = self._seen()
-        new = {message.message_id for message in self.new} | {d.message_id for d in self.drafts}
-        told: set[UUID] = set()
-        answers: list[Sent | Refusal] = []
-        for place, _ in enumerate(self.drafts):
-            if place in self.refused:
-                answers.append(self.refused[place])
-                continue
-            message_id = self.stored[place].message_id
-            is_new = message_id in new and message_id not in told
-            told.add(message_id)
-            answers.append(Sent(seen[self.drafts[place].sender_id, message_id], is_new))
-        return answers
-
-    def _seen(self) -> dict[tuple[UUID, UUID], SeenMessage]:
-        by_sender: dict[UUID, dict[UUID, Message]] = defaultdict(dict)
-        for place, message in self.stored.items():
-            by_sender[self.drafts[place].sender_id][message.message_id] = message
-        fresh = {message.message_id for message in self.new}
-        return {
-            (sender_id, seen.message_id): seen
-            for sender_id, messages in by_sender.items()
-            for seen in see(sender_id, messages.values(), unmarked=fresh)
-        }
-
-
-def _next_instant(now: datetime, previous: datetime) -> datetime:
-    """Return the database's clock, but always after the previous message, for clocks jump."""
-    return max(now, previous + INSTANT)
-
-
-def _row(message: Message) -> list[Any]:
-    row = {name: getattr(message, name) for name in COLUMNS}
-    if message.client_id is not None:
-        row["client_id"] = text_parameter(message.client_id)
-    return list(row.values())
-
-
-def _run(sql: str, *parameters: Sequence[Any]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, adapted([each for some in parameters for each in some]))
+        """Return what became of each draft, in its place."""
+        sent = answers(self.drafts, self.stored)
+        return [
+            self.refused[place] if place in self.refused else sent[place]
+            for place in range(len(self.drafts))
+        ]

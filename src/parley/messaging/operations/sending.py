@@ -32,7 +32,7 @@ from parley.messaging.sight import see
 INSTANT = timedelta(microseconds=1)
 
 # Called with the new messages in the transaction that writes them.
-messages_sent: Hook[Sequence[Message]] = Hook()
+messages_sent: Hook[Sequence[SeenMessage]] = Hook()
 
 
 def send(draft: Draft) -> Sent:
@@ -189,17 +189,15 @@ def _call(drafts: Sequence[Draft], *, waiting: bool) -> one_trip.Outcome:
 
 
 @in_one_statement
-def _ask(
-    statement: str, drafts: Sequence[Draft], *, waiting: bool, want_new: bool = False
-) -> one_trip.Outcome:
+def _ask(statement: str, drafts: Sequence[Draft], *, waiting: bool) -> one_trip.Outcome:
     with connection.cursor() as cursor:
         cursor.execute(statement, one_trip.parameters(drafts, waiting=waiting))
-        return one_trip.read(drafts, cursor.fetchall(), want_new=want_new)
+        return one_trip.read(drafts, cursor.fetchall())
 
 
 @in_transaction
 def _call_and_tell(drafts: Sequence[Draft], *, waiting: bool) -> one_trip.Outcome:
-    found = _ask(one_trip.CALL, drafts, waiting=waiting, want_new=True)
+    found = _ask(one_trip.CALL, drafts, waiting=waiting)
     if found.new:
         messages_sent(found.new)
     return found
