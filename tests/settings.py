@@ -28,6 +28,7 @@ PASSWORD_HASHERS = ["tests.hashers.QuickArgon2", *PASSWORD_HASHERS[1:]]
 if not os.environ.get("DATABASE_URL"):
     # A file and not memory: threads and processes of a test meet in it as they do in use.
     DATABASES["default"]["TEST"] = {"NAME": f"{FOLDER.name}/test.sqlite3"}
-# The tests' servers have a thread for each request: what it keeps would outlive it, and keep the
-# database from being dropped.
-DATABASES["default"]["CONN_MAX_AGE"] = 0
+if DATABASES["default"]["ENGINE"].endswith("postgresql"):
+    # The tests' servers have a thread for each request: what it keeps would outlive it, and keep
+    # the database from being dropped.
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
