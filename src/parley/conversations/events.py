@@ -8,9 +8,10 @@ Events are hints: nothing that is stored depends on them, and a lost one costs s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -45,6 +46,8 @@ class Event:
     user_ids: tuple[UUID, ...] = ()
     message_id: UUID | None = None
     seq: int | None = None
+    # The message that was sent, as it was stored: whoever tells of it in this process need not ask.
+    said: Any = field(default=None, compare=False, repr=False)
 
 
 happened: Hook[Sequence[Event]] = Hook()

@@ -18,15 +18,18 @@ from parley.kernel.async_database import database
 from parley.kernel.database import uuid_value
 from parley.messaging.express import array
 from parley.messaging.listening import (
+    AUDIENCE_SQL,
     LISTENERS_SQL,
+    MOST_MEMBERS,
+    Audience,
     Listener,
     Standing,
+    read_audiences,
     read_listeners,
 )
 from parley.messaging.seen import MESSAGE, SAID, SENDER, SeenMessage
 from parley.messaging.sight import seen_row
 
-MOST_MEMBERS = 100  # whose marks are looked for
 MOST_MESSAGES = 50  # of one conversation
 
 CHANGED = f"""
@@ -41,6 +44,7 @@ SELECT {", ".join(f"c.{name}" for name in Standing._fields)}, {MESSAGE}, {PERSON
  ORDER BY m.revision
 """  # noqa: S608 - the parts are ours
 LISTENERS = LISTENERS_SQL.format(chosen="p.conversation_id = ANY(%s::uuid[])")
+AUDIENCES = AUDIENCE_SQL.format(chosen="c.conversation_id = ANY(%s::uuid[])")
 MARKS = """
 SELECT k.user_id, k.message_id, k.flags
   FROM unnest(%s::uuid[], %s::bigint[]) AS said (conversation_id, seq)
@@ -122,3 +126,11 @@ async def _members(found: Sequence[Said]) -> Sequence[Sequence[Sequence[Any]]]:
         database().rows(LISTENERS, [array(set(wheres))]),
         database().rows(MARKS, [array(wheres), array(seqs)]),
     )
+
+
+async def find_audiences(conversation_ids: Collection[UUID]) -> dict[UUID, Audience]:
+    """Return who is in each of these conversations, as ``listening.find_audiences``.
+
+    :raises psycopg.Error: as above.
+    """
+    return read_audiences(await database().rows(AUDIENCES, [array(conversation_ids)]))

@@ -11,7 +11,9 @@ from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from parley.accounts.express import PERSON
 from parley.accounts.models import Role
+from parley.accounts.people import Person, read_person
 from parley.conversations.models import Conversation, Kind, Participant
 from parley.kernel.database import among, rows, uuid_reader, uuid_value
 from parley.kernel.written import Written
@@ -23,6 +25,7 @@ from parley.messaging.sight import seen_row
 # for.
 FEW_MEMBERS = 500
 ASKED_AT_ONCE = 500
+MOST_MEMBERS = 100  # in a conversation whose audience is remembered, or asked for by the loop
 
 
 # What stands in a query, while it is written, for where it looks, and since when.
@@ -51,12 +54,36 @@ class Listener(NamedTuple):
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """All who are in a conversation, online or not, and who they are.
+
+    Of a direct one both people, whether or not they hid it: a message in it is for both.
+    """
+
+    kind: str
+    members_rev: int
+    member_count: int
+    listeners: dict[UUID, Listener]
+    people: dict[UUID, Person]
+
+
 STANDING_SQL = f"SELECT {', '.join(Standing._fields)} FROM conversations_conversation WHERE {{}}"  # noqa: S608
 LISTENERS_SQL = """
 SELECT p.conversation_id, p.user_id, u.role, p.visible_after, p.watermark, p.joined_gen, p.version
   FROM conversations_participant p JOIN accounts_user u ON u.user_id = p.user_id
  WHERE {chosen} AND p.left_at IS NULL
 """
+AUDIENCE_SQL = f"""
+SELECT c.conversation_id, c.kind, c.members_rev, c.member_count,
+       p.visible_after, p.watermark, p.joined_gen, p.version, {PERSON}
+  FROM conversations_conversation c
+  JOIN conversations_participant p ON p.conversation_id = c.conversation_id
+  JOIN accounts_user u ON u.user_id = p.user_id
+ WHERE {{chosen}} AND c.member_count <= {MOST_MEMBERS}
+   AND (p.left_at IS NULL OR c.kind = '{Kind.DIRECT.value}')
+"""  # noqa: S608 - the parts are ours
+PERSON_AT = 8  # where the person begins in a row of it
 MESSAGES_SQL = f"SELECT {MESSAGE} FROM messaging_message m WHERE {{}} ORDER BY m.revision"  # noqa: S608
 # Without the message's id SQLite would walk the index that has all the rest.
 MARKS_SQL = "SELECT user_id, message_id, flags FROM messaging_mark WHERE flags <> 0 AND ({chosen})"
@@ -157,6 +184,28 @@ def read_listeners(
             listener = Listener(user_id, role == Role.ADMIN, *place)
             listeners.setdefault(named(where), {})[user_id] = listener
     return listeners
+
+
+def find_audiences(conversation_ids: Collection[UUID]) -> dict[UUID, Audience]:
+    """Return who is in each of these conversations; large ones are left out."""
+    chosen, parameters = among("c.conversation_id", conversation_ids)
+    return read_audiences(rows(AUDIENCE_SQL.format(chosen=chosen), parameters))
+
+
+def read_audiences(found: Iterable[Sequence[Any]]) -> dict[UUID, Audience]:
+    """Return the audiences of rows of ``AUDIENCE_SQL``."""
+    audiences: dict[UUID, Audience] = {}
+    named = uuid_reader()
+    for row in found:
+        where, person = named(row[0]), read_person(row[PERSON_AT:])
+        if where not in audiences:
+            kind, members_rev, member_count = row[1:4]
+            audiences[where] = Audience(kind, members_rev, member_count, {}, {})
+        user_id = person.user_id
+        is_admin = person.role == Role.ADMIN
+        audiences[where].listeners[user_id] = Listener(user_id, is_admin, *row[4:PERSON_AT])
+        audiences[where].people[user_id] = person
+    return audiences
 
 
 def list_leavers(

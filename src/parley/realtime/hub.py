@@ -30,7 +30,9 @@ from parley.kernel.threads import Threads
 from parley.messaging import listening
 from parley.messaging.listening import OwnChange
 from parley.messaging.operations.following import keep_lists
+from parley.messaging.seen import SeenMessage
 from parley.realtime import pull
+from parley.realtime.audiences import Audiences
 from parley.realtime.broker import Broker, News
 from parley.realtime.connections import CURSOR, Close, Connection, Place
 from parley.realtime.frames import Frame, event
@@ -78,6 +80,8 @@ class Hub:
         self._connections: dict[UUID, set[Connection]] = defaultdict(set)
         self._heard: OrderedDict[UUID, Heard] = OrderedDict()
         self._wants: dict[UUID, Want] = {}
+        # Of these someone was told how their own stood at a revision that is not told of yet.
+        self._ahead: dict[UUID, int] = {}
         self._own = Own(self.of)
         self._of_now = Moments(self.ask, self.tell)
         self._moments: list[News] = []
@@ -88,6 +92,7 @@ class Hub:
         self._thread = Threads("parley-hub", most=1)
         self._doors = Threads("parley-doors", most=DOORS)
         self._loop = asyncio.get_running_loop()
+        self._audiences = Audiences(self._thread)
         self._is_leaving = False
         # Where thousands come back at once they wait for each other, and nobody else for them.
         self.doorway = asyncio.Semaphore(MOST_COMING)
@@ -127,6 +132,7 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._audiences.close()
         await self._broker.stop()
         await self._thread.close()
         await self._doors.close()
@@ -228,7 +234,9 @@ class Hub:
             await self._own.tell(self._pull_own)
         except Exception:
             for want in wants.values():  # what was not told waits again
-                self._want(want.conversation_id).hints.extend(want.hints)
+                again = self._want(want.conversation_id)
+                again.hints.extend(want.hints)
+                again.least = max(again.least, want.least)
             self._moments[:0] = moments
             self._rounds += rounds
             self._news.set()
@@ -283,19 +291,41 @@ class Hub:
         await asyncio.sleep(0)
 
     async def _pull(self, wants: Sequence[Want], online: frozenset[UUID]) -> list[Pulled]:
-        found: list[Pulled] = []
-        with contextlib.suppress(psycopg.Error):  # by Django's connection it goes, or says why not
-            found = await pull.pull_at_once(wants, online=online)
-        told, settled = {each.conversation_id for each in found}, self.place.settled
-        if left := [want for want in wants if want.conversation_id not in told]:
-            asked = partial(pull.pull, left, online=online, settled=settled)
+        found = await self._tell_said(wants, online)
+        if left := _without(wants, found):
+            with contextlib.suppress(psycopg.Error):  # Django's connection goes, or says why not
+                found += await pull.pull_at_once(left, online=online)
+        if left := _without(wants, found):
+            asked = partial(pull.pull, left, online=online, settled=self.place.settled)
             found += await self._thread.ask(asked)
         return found
 
+    async def _tell_said(self, wants: Sequence[Want], online: frozenset[UUID]) -> list[Pulled]:
+        """Return what is new of those conversations whose hints say all of it."""
+        said = {want.conversation_id: (want, want.said()) for want in wants}
+        said = {where: each for where, each in said.items() if self._is_enough(*each)}
+        audiences = await self._audiences.of(said) if said else {}
+        found = (
+            pull.tell_said(*said[where], audience, online=online)
+            for where, audience in audiences.items()
+        )
+        return [each for each in found if each is not None]
+
+    def _is_enough(self, want: Want, said: Sequence[SeenMessage]) -> bool:
+        return bool(said) and self._ahead.get(want.conversation_id, 0) < said[0].revision
+
     async def _pull_own(self, wanted: Mapping[Key, int | None]) -> list[PulledOwn]:
-        return await self._thread.ask(partial(pull_own, wanted, settled=self.place.settled))
+        found = await self._thread.ask(partial(pull_own, wanted, settled=self.place.settled))
+        for pulled in found:
+            for where, revision in pulled.revisions.items():
+                heard = self._heard.get(where)
+                if heard is not None and heard.revision < revision:
+                    self._ahead[where] = max(revision, self._ahead.get(where, 0))
+        return found
 
     def _remember(self, pulled: Pulled) -> None:
+        if self._ahead.get(pulled.conversation_id, 0) <= pulled.heard.revision:
+            self._ahead.pop(pulled.conversation_id, None)
         for user_id, version in pulled.versions.items():
             self._own.note_opened((user_id, pulled.conversation_id), version)
         self._heard[pulled.conversation_id] = pulled.heard
@@ -336,7 +366,8 @@ class Hub:
         for conversation_id, revision in changed.items():
             heard = self._heard.get(conversation_id)
             if heard is None or heard.revision < revision:
-                self._want(conversation_id)
+                want = self._want(conversation_id)
+                want.least = max(want.least, revision)
         for each in own:  # of whoever is here now: some came while it was looked for
             if each.user_id in self._connections and not self._own.is_told(each):
                 self._want_own(each, settled)
@@ -374,6 +405,7 @@ class Hub:
         if not self._connections:  # nobody came meanwhile
             self.place = place
             self._heard.clear()
+            self._ahead.clear()
             self._own.clear()
 
     async def _check(self) -> None:
@@ -407,6 +439,11 @@ class Hub:
     def beat(self, connection: Connection) -> None:
         """Tell a connection where to resume from, once it has taken what waits."""
         connection.offer(CURSOR)
+
+
+def _without(wants: Iterable[Want], found: Iterable[Pulled]) -> list[Want]:
+    told = {each.conversation_id for each in found}
+    return [want for want in wants if want.conversation_id not in told]
 
 
 def _audience(pulled: Pulled) -> int:

@@ -39,10 +39,13 @@ Key = tuple[UUID, UUID]  # a person and a conversation
 
 @dataclass(frozen=True, slots=True)
 class PulledOwn:
-    """What is new of one person's own, and up to which versions it is told then."""
+    """What is new of one person's own, up to which versions it is told then, and how far the
+    conversations had come when it was read.
+    """
 
     user_id: UUID
     versions: Mapping[UUID, int]
+    revisions: Mapping[UUID, int]
     frames: list[Frame]
 
 
@@ -146,7 +149,8 @@ def _of(user_id: UUID, told: Mapping[UUID, int | None], settled: int) -> PulledO
         frames = [*_placed(user_id, here, now), *_marked(user_id, changed, now)]
     frames.append(_total(user_id, now))
     versions = {where: mine.version for where, mine in rows.items()}
-    return PulledOwn(user_id, versions, frames)
+    revisions = {where: mine.conversation.revision for where, mine in rows.items()}
+    return PulledOwn(user_id, versions, revisions, frames)
 
 
 def _known(user_id: UUID, unknown: list[Participant], settled: int) -> Iterable[tuple[UUID, Known]]:

@@ -26,7 +26,7 @@ from parley.http import wire
 from parley.kernel.database import snapshot
 from parley.kernel.errors import NotFound
 from parley.messaging import express_listening, listening, queries
-from parley.messaging.listening import Listener, Standing
+from parley.messaging.listening import Audience, Listener, Standing
 from parley.messaging.models import Flag
 from parley.messaging.seen import SeenMessage
 from parley.messaging.sight import is_read
@@ -47,11 +47,25 @@ class Heard:
 
 @dataclass(slots=True)
 class Want:
-    """A conversation to look at; ``heard`` is None where this process never told of it."""
+    """A conversation to look at; ``heard`` is None where this process never told of it.
+
+    Whoever waits for it to be told up to a revision that no hint names says so by ``least``.
+    """
 
     conversation_id: UUID
     heard: Heard | None = None
     hints: list[Event] = field(default_factory=list)
+    least: int = 0
+
+    def said(self) -> list[SeenMessage]:
+        """Return the messages of the hints, if they are all that is new: nothing is left to ask."""
+        heard, said = self.heard, [hint.said for hint in self.hints]
+        if heard is None or not said or None in said:
+            return []
+        new = {each.revision: each for each in said if each.revision > heard.revision}
+        found = [new[revision] for revision in sorted(new)]
+        is_all = [*new] and max(new) - heard.revision == len(new) and max(new) >= self.least
+        return found if is_all else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,31 @@ class Pulled:
     def until(self, other: Pulled) -> list[Told]:
         """Return of this, which was read later, what the other told too."""
         return [told for told in self.told if (told.frame.revision or 0) <= other.heard.revision]
+
+
+def tell_said(
+    want: Want, said: Sequence[SeenMessage], audience: Audience, *, online: frozenset[UUID]
+) -> Pulled | None:
+    """Return what is new of a conversation as its hints say it; None where that must be asked:
+    it is not the members of then who are known.
+
+    Who set marks on these messages, or read them, is told so when they have been told of.
+    """
+    if want.heard is None or want.heard.members_rev != audience.members_rev:
+        return None
+    last = said[-1]
+    standing = Standing(
+        want.conversation_id,
+        audience.kind,
+        last.revision,
+        last.seq,
+        audience.members_rev,
+        audience.member_count,
+    )
+    listeners = {u: each for u, each in audience.listeners.items() if u in online}
+    base = want.heard.revision
+    telling = _Telling(standing, want, listeners, {}, audience.people, online, base=base)
+    return telling.all(said)
 
 
 async def pull_at_once(wants: Sequence[Want], *, online: frozenset[UUID]) -> list[Pulled]:

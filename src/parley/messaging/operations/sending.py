@@ -96,6 +96,7 @@ def _told(message: SeenMessage) -> Event:
         message.revision,
         message_id=message.message_id,
         seq=message.seq,
+        said=message,
     )
 
 
