@@ -18,6 +18,7 @@ from django.utils import timezone
 from parley.accounts.operations import create_token
 from parley.api.lane import asking, credentials
 from parley.api.lane.application import Lane
+from parley.api.lane.requests import Arrived
 from parley.conversations import epochs, events, fence
 from parley.conversations import operations as conversations
 from parley.conversations.models import Epoch, Participant
@@ -365,6 +366,49 @@ class TestCredentials:
         )
 
         assert [a.status_code for a in (first, ended, after)] == [201, 200, 401]
+
+    def test_are_forgotten_before_anyone_knows_of_the_change(self):
+        told = []
+
+        async def change(_scope, _receive, send):
+            await send({"type": "http.response.start"})
+
+        async def scene():
+            lane = Lane(change)
+            known = lane._credentials
+
+            async def send(_message):
+                told.append(set(known._known))
+
+            known._known["a session"] = None
+            await lane({"type": "http", "method": "PATCH", "path": "/api/users/me/"}, None, send)
+
+        asyncio.run(scene())
+        assert told == [set()]
+
+    def test_that_were_asked_for_before_a_change_are_not_remembered_after(self, ada):
+        scope = {"headers": [(b"authorization", f"Bearer {tokens.sign_in(ada).access}".encode())]}
+        scope |= {"method": "GET", "query_string": b""}
+        asked = credentials.by_header
+
+        async def scene():
+            known = credentials.Credentials()
+
+            async def overtaken(header):
+                found = await asked(header)
+                known.forget()
+                return found
+
+            request = Arrived(scope, dict(scope["headers"]), "testserver", {})
+            with patch.object(credentials, "by_header", overtaken):
+                proved = await known.prove(request)
+            assert proved.viewer == ada
+            assert not known._known
+            await known.prove(request)
+            assert len(known._known) == 1
+            await close_database()
+
+        asyncio.run(scene())
 
     def test_of_a_user_who_was_deactivated_end_too(self, site, ada, ben):
         path = f"/api/conversations/{direct(ada, ben)}/messages/"

@@ -124,6 +124,22 @@ class TestAnAck:
         assert [json.loads(ack)["message"]["seq"] for ack in acks] == [1, 2, 3]
         assert lane.requests == 0
 
+    def test_names_the_sender_as_they_are_now(self, address, bearer, ada, ben):
+        body, headers = '{"recipient":"ben","message_body":"x"}', bearer(ada)
+
+        def rename():
+            fields = {"first_name": "Augusta"}
+            answer = httpx.patch(f"http://{address}/api/users/me/", json=fields, headers=headers)
+            assert answer.status_code == 200, answer.text
+
+        async def scene():
+            async with live(address, headers) as socket:
+                await by_socket(socket, body)
+                await asyncio.to_thread(rename)
+                return json.loads(await by_socket(socket, body))
+
+        assert asyncio.run(scene())["message"]["sender"]["first_name"] == "Augusta"
+
 
 class TestARefusal:
     def test_is_what_post_answers(self, address, bearer, ada, ben, cyd):

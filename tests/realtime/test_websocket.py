@@ -301,6 +301,17 @@ class TestFrames:
 
         asyncio.run(scene())
 
+    @pytest.mark.parametrize(
+        "ref", ["\ud800", "שלום", 10**40, 1.5, [None, True], {"a": "\0"}], ids=repr
+    )
+    def test_bear_any_reference_back(self, server, bearer, ada, ref):
+        async def scene():
+            async with live(server, bearer(ada)) as socket:
+                await put(socket, type="ping", ref=ref)
+                assert await heard(socket) == {"type": "pong", "ref": ref}
+
+        asyncio.run(scene())
+
     @pytest.mark.parametrize("text", ["", "{", "[]", "1", "[" * 40_000, '{"type": 1e400}', "null"])
     def test_that_are_no_objects_are_refused(self, server, bearer, ada, text):
         async def scene():

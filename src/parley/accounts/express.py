@@ -55,6 +55,12 @@ async def session_user(*, session_key: str, at: datetime) -> Person | None:
     return read_person(users[0]) if is_live else None
 
 
+async def find_person(*, user_id: UUID) -> Person | None:
+    """Return an active user."""
+    found = await rows(USER_SQL, [user_id])
+    return read_person(found[0]) if found else None
+
+
 async def find_recipient(*, name: str) -> UUID | None:
     """Return the id of the active user that a text names, if it names one."""
     if not is_storable(name):

@@ -360,9 +360,10 @@ def _written(content: Mapping[str, Any], ref: Any, more: str = "") -> Frame:
     ``more`` is JSON that was written already, comma and name before it.
     """
     type_, rest = content["type"], {k: v for k, v in content.items() if k != "type"}
-    named = {} if ref is None else {"ref": ref}
-    text = encode({"type": type_} | named | rest)
-    return Frame(type_, f"{text[:-1]}{more}}}" if more else text)
+    # The reference is the client's own: whatever they gave, they have again.
+    named = "" if ref is None else f',"ref":{json.dumps(ref, separators=(",", ":"))}'
+    more = f",{encode(rest)[1:-1]}{more}" if rest else more
+    return Frame(type_, f'{{"type":"{type_}"{named}{more}}}')
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import psycopg
 from django.db import DatabaseError, InterfaceError, connection
 
 from parley.accounts.credentials import Proof
-from parley.accounts.people import as_user
 from parley.api.lane import asking, reading, sending
 from parley.api.lane.answers import Answer, refused, send_answer
 from parley.api.lane.credentials import Credentials, Proved, by_header
@@ -114,10 +113,10 @@ class Lane:
         if not self._is_open:
             return None
         try:
-            found = await by_header(header)
+            proved = await self._credentials.learn(by_header(header))
         except (NotMine, *LOST):
             return None
-        return as_user(found.person), found.by
+        return proved.viewer, proved.by
 
     async def _answer(
         self, request: Arrived, route: Route, conversation_id: UUID | None, send: Send
@@ -154,12 +153,21 @@ class Lane:
             return refused(error, request.scope["path"]), proved
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let Django answer; what may have changed an account ends what is remembered of all."""
-        try:
+        """Let Django answer; what may have changed an account ends what is remembered of all,
+        before anyone can know that it has.
+        """
+        if scope["method"] not in UNSAFE or scope["path"].startswith(HARMLESS):
             await self._application(scope, receive, send)
-        finally:
-            if scope["method"] in UNSAFE and not scope["path"].startswith(HARMLESS):
-                self._credentials.forget()
+            return
+
+        async def sending(message: Message) -> None:
+            self._credentials.forget()
+            await send(message)
+
+        try:
+            await self._application(scope, receive, sending)
+        finally:  # also of one that went without an answer
+            self._credentials.forget()
 
 
 def _route(

@@ -6,8 +6,8 @@ this process itself lets something change an account, all of them end at once.
 
 from __future__ import annotations
 
-import math
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, NamedTuple, cast
@@ -25,7 +25,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from parley.accounts import express
 from parley.accounts.credentials import Credential, Proof
 from parley.accounts.models import User
-from parley.accounts.people import Person, as_person, as_user
+from parley.accounts.people import Person, as_user
 from parley.api.lane.requests import Arrived, NotMine
 from parley.http import wire
 from parley.http.authentication import INNER
@@ -36,6 +36,8 @@ from parley.messaging.listings import is_heavy
 LIFE_S = 4.0
 MOST = 20_000
 SAFE = {"GET"}
+
+Key = bytes | str | Credential  # a header, a session's key; of a live connection what it proved
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Credentials:
     """What was proved lately."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes | str, Proved] = {}
+        self._known: dict[Key, Proved] = {}
 
     def forget(self) -> None:
         self._known = {}
@@ -76,32 +78,38 @@ class Credentials:
         """
         inner = request.scope.get(INNER)
         if inner is not None:
-            heavy = request.scope["method"] in SAFE and await is_heavy(viewer_id=inner[0].user_id)
             viewer, by = inner
-            return Proved(viewer, wire.person(as_person(viewer)), math.inf, by, heavy)
+            return self._fresh(by) or await self.learn(_by_connection(viewer, by))
         header = request.headers.get(b"authorization")
         if header is not None:
-            return self._fresh(header) or await self._keep(header, await by_header(header))
+            return self._fresh(header) or await self.learn(by_header(header), header)
         asked = ASGIRequest(dict(request.scope), BytesIO())
         key = asked.COOKIES.get(settings.SESSION_COOKIE_NAME)
         if not key:
             raise NotMine
-        proved = self._fresh(key) or await self._keep(key, await _by_session(key))
+        proved = self._fresh(key) or await self.learn(_by_session(key), key)
         if request.scope["method"] not in SAFE:
             _check_csrf(asked)
         return proved
 
-    def _fresh(self, key: bytes | str) -> Proved | None:
+    def _fresh(self, key: Key) -> Proved | None:
         found = self._known.get(key)
         return found if found is not None and time.monotonic() < found.until else None
 
-    async def _keep(self, key: bytes | str, found: Found) -> Proved:
+    async def learn(self, asking: Awaitable[Found], key: Key | None = None) -> Proved:
+        """Return whom something proves now, and remember them, by a key or by what they proved,
+        unless all was forgotten meanwhile.
+
+        :raises NotMine: nobody, as far as can be seen here.
+        """
+        known = self._known
+        found = await asking
         until = time.monotonic() + min(LIFE_S, found.left)
         heavy = await is_heavy(viewer_id=found.person.user_id)
         proved = Proved(as_user(found.person), wire.person(found.person), until, found.by, heavy)
-        if len(self._known) >= MOST:
+        if len(known) >= MOST:
             self.forget()
-        self._known[key] = proved
+        known[key or found.by] = proved
         return proved
 
 
@@ -140,6 +148,14 @@ def _id(claim: object) -> UUID:
     if found is None:
         raise NotMine
     return found
+
+
+async def _by_connection(viewer: User, by: Credential) -> Found:
+    """Return whom a live connection is of: whether it may go on is looked after by the hub."""
+    person = await express.find_person(user_id=viewer.user_id)
+    if person is None:
+        raise NotMine
+    return Found(person, by)
 
 
 async def _by_session(key: str) -> Found:
