@@ -17,6 +17,7 @@ from rest_framework.exceptions import APIException, ParseError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from parley.http.early import as_http, early
+from parley.http.gathering import Gathering
 from parley.http.guard import LONGEST_ADDRESS
 from parley.http.problems import AddressTooLong, HeadersTooLarge, TooSlow
 
@@ -48,7 +49,7 @@ class Connection(HttpToolsProtocol):
         self._is_gone = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]
+        super().connection_made(Gathering(transport, self.loop))  # type: ignore[arg-type]
         self._deadline = self.loop.call_later(self.head_s, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import PayloadTooBig
 from websockets.frames import Close, Frame, Opcode
@@ -22,7 +21,6 @@ from parley.http.heads import Connection
 LINE = "parley.line"
 EVENTS_PATH = "/api/events/"  # what may become a stream
 LARGEST_FRAME = 64 * 1024  # bytes
-MOST_GATHERED = 64 * 1024  # bytes of frames that go out together
 TOO_LARGE = 4413
 END_S = 10.0  # how long a client has to take the last frames
 
@@ -37,14 +35,7 @@ class Lenient(ServerProtocol):
 
 
 class Line(WebSocketsSansIOProtocol):
-    """One WebSocket of the server.
-
-    What is put at once goes out at once, in one piece: to have the kernel take an acknowledgement
-    and the event about the same message one by one costs more than to write them.
-    """
-
-    _gathered: list[bytes] | None = None
-    _size = 0
+    """One WebSocket of the server."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -60,13 +51,8 @@ class Line(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self.loop.time()
-        self._put_out()  # what came may end it
         if not self.close_sent or self.conn.parser_exc is None:  # else it is not listened to
             super().data_received(data)
-
-    async def send(self, message: ASGISendEvent) -> None:
-        self._put_out()
-        await super().send(message)
 
     @property
     def is_free(self) -> bool:
@@ -76,19 +62,7 @@ class Line(WebSocketsSansIOProtocol):
         )
 
     def put(self, frame: bytes) -> None:
-        if self._gathered is None:
-            self._gathered, self._size = [], 0
-            self.loop.call_soon(self._put_out)
-        self._gathered.append(frame)
-        self._size += len(frame)
-        if self._size > MOST_GATHERED:
-            self._put_out()
-
-    def _put_out(self) -> None:
-        if self._gathered is not None:
-            data, self._gathered = b"".join(self._gathered), None
-            if not self.transport.is_closing():
-                self.transport.write(data)
+        self.transport.write(frame)
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -99,7 +73,6 @@ class Line(WebSocketsSansIOProtocol):
         """Send the last frame, behind all others; a client that does not take it is cut off."""
         if self.close_sent or self.transport.is_closing():
             return
-        self._put_out()
         if self.conn.state is OPEN:
             self.conn.send_close(code)
         self.conn.data_to_send()
