@@ -56,6 +56,15 @@ class TestGathering:
 
         assert noted(act) == ([], [b"headbody!"])
 
+    def test_writes_at_once_what_nothing_follows_and_all_before_it(self):
+        def act(transport):
+            transport.write_now(b"one")
+            transport.write(b"two")
+            transport.write_now(b"three")
+
+        before, after = noted(act)
+        assert before == after == [b"one", b"twothree"]
+
     @pytest.mark.parametrize("how", ["close", "write_eof"])
     def test_ends_behind_what_was_written(self, how):
         def act(transport):

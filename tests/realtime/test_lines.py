@@ -62,18 +62,21 @@ def exchange(say):
 
 
 class TestALine:
-    def test_puts_out_together_what_is_put_at_once(self):
+    def test_puts_out_an_answer_together_with_what_follows_it(self):
         async def say(line, send):
-            for text in ("one", "two", "three"):
+            line.put(wire("one"), is_followed=True)
+            line.put(wire("two"), is_followed=True)
+            for text in ("three", "four"):
                 line.put(wire(text))
+            line.put(wire("five"), is_followed=True)  # but nothing does
 
         heard, writes = exchange(say)
-        assert heard == ["one", "two", "three"]
-        assert writes == [wire("one") + wire("two") + wire("three")]
+        assert heard == ["one", "two", "three", "four", "five"]
+        assert writes == [wire("one") + wire("two") + wire("three"), wire("four"), wire("five")]
 
     def test_lets_nothing_overtake_what_was_put(self):
         async def say(line, send):
-            line.put(wire("one"))
+            line.put(wire("one"), is_followed=True)
             await send({"type": "websocket.send", "text": "two"})
             line.put(wire("three"))
 
@@ -83,7 +86,7 @@ class TestALine:
     def test_keeps_no_more_than_a_little(self):
         async def say(line, send):
             for text in "abc":
-                line.put(wire(text * WIDE))
+                line.put(wire(text * WIDE), is_followed=True)
 
         heard, writes = exchange(say)
         assert heard == [text * WIDE for text in "abc"]
@@ -92,7 +95,7 @@ class TestALine:
     @pytest.mark.parametrize("leaves", ["end", "close"])
     def test_ends_behind_what_was_put(self, leaves):
         async def say(line, send):
-            line.put(wire("last"))
+            line.put(wire("last"), is_followed=True)
             if leaves == "end":
                 line.end(1000)
             else:
@@ -105,7 +108,7 @@ class TestALine:
         """The client ends it in the moment in which a frame was put."""
 
         async def say(line, send):
-            line.put(wire("last"))
+            line.put(wire("last"), is_followed=True)
             line.data_received(b"\x88\x82\x00\x00\x00\x00\x03\xe8")  # 1000, as a client says it
 
         said = Said(say)

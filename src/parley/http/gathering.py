@@ -35,6 +35,14 @@ class Gathering(asyncio.Transport):
         if self._size > MOST_GATHERED:
             self._put_out()
 
+    def write_now(self, data: bytes) -> None:
+        """Write what nothing will follow in this turn, with all that was written before it."""
+        if self._gathered:
+            self._gathered.append(data)
+            self._put_out()
+        else:
+            self._inner.write(data)
+
     def _put_out(self) -> None:
         if self._gathered:
             gathered, self._gathered, self._size = self._gathered, [], 0

@@ -35,6 +35,7 @@ class Connection(HttpToolsProtocol):
     head of one. A connection on which nothing is sent after an answer is uvicorn's to close.
     """
 
+    transport: Gathering
     head_s = HEAD_S
     taking_s = TAKING_S
 

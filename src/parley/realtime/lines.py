@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import PayloadTooBig
 from websockets.frames import Close, Frame, Opcode
@@ -16,6 +17,7 @@ from websockets.http11 import Request
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
+from parley.http.gathering import Gathering
 from parley.http.heads import Connection
 
 LINE = "parley.line"
@@ -35,7 +37,14 @@ class Lenient(ServerProtocol):
 
 
 class Line(WebSocketsSansIOProtocol):
-    """One WebSocket of the server."""
+    """One WebSocket of the server.
+
+    :attr:`is_free` says whether what is put out could go at once. It is judged when something
+    happens to the line, and not when it is asked, which is for each frame.
+    """
+
+    transport: Gathering
+    is_free = False
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -53,16 +62,34 @@ class Line(WebSocketsSansIOProtocol):
         self.heard_at = self.loop.time()
         if not self.close_sent or self.conn.parser_exc is None:  # else it is not listened to
             super().data_received(data)
+            self._judge()
 
-    @property
-    def is_free(self) -> bool:
-        """Whether nothing waits to go out that could not go at once."""
-        return (
-            self.writable.is_set() and self.conn.state is OPEN and not self.transport.is_closing()
-        )
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        self._judge()
 
-    def put(self, frame: bytes) -> None:
-        self.transport.write(frame)
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.is_free = False
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._judge()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._judge()
+
+    def _judge(self) -> None:
+        is_open = self.conn.state is OPEN and not self.close_sent
+        self.is_free = is_open and self.writable.is_set() and not self.transport.is_closing()
+
+    def put(self, frame: bytes, *, is_followed: bool = False) -> None:
+        """Put a frame out, or, if one is to follow at once, together with that."""
+        if is_followed:
+            self.transport.write(frame)
+        else:
+            self.transport.write_now(frame)
 
     def ping(self) -> None:
         """Ask for a sign of life."""
@@ -81,6 +108,7 @@ class Line(WebSocketsSansIOProtocol):
     def _end(self, code: int) -> None:
         self.transport.write(Frame(Opcode.CLOSE, Close(code, "").serialize()).serialize(mask=False))
         self.close_sent = True
+        self._judge()
         self.transport.resume_reading()
         self.close_timer = self.loop.call_later(END_S, self.transport.abort)
 
@@ -138,7 +166,7 @@ class StreamLine(Connection):
         return not self.flow.write_paused and not self.transport.is_closing()
 
     def put(self, data: bytes) -> None:
-        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self.transport.write_now(b"%x\r\n%b\r\n" % (len(data), data))
 
     async def send(self, data: bytes) -> None:
         """Put it out as soon as there is room for it."""

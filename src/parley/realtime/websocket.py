@@ -191,7 +191,8 @@ class Socket:
 
     def put(self, frame: Frame) -> None:
         if self._line is not None:
-            self._line.put(frame.wire)
+            # To a message that was sent the hub tells the sender's devices, next.
+            self._line.put(frame.wire, is_followed=frame.type == "ack")
 
     async def send(self, frame: Frame) -> None:
         await self._send({"type": "websocket.send", "text": frame.text})
