@@ -3,6 +3,9 @@
 ``Alone``: one process needs none. ``Notify``: PostgreSQL's own LISTEN and NOTIFY, on connections of
 their own, after the commit (a NOTIFY within a transaction takes a lock of the whole cluster through
 its commit). ``Redis``: its publish and subscribe.
+
+Who hears nobody else has nobody to tell: each process says now and then that it is here, and while
+none does, hints are not published. That is most of what they would cost a single process.
 """
 
 from __future__ import annotations
@@ -10,9 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import queue
+import math
 import secrets
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 from uuid import UUID
@@ -22,9 +24,13 @@ import redis
 import structlog
 from django.conf import settings
 from django.db import connection
+from redis.asyncio import Redis as AsyncRedis
 
 from parley.conversations.events import Event, Type
 from parley.kernel import redis_servers
+from parley.kernel.async_database import parameters
+from parley.kernel.pipelines import Pipeline
+from parley.kernel.tasks import end
 from parley.realtime.signals import NOBODY, SIGNALS, Signal
 
 log = structlog.get_logger(__name__)
@@ -32,7 +38,11 @@ log = structlog.get_logger(__name__)
 CHANNEL = "parley_events"
 LARGEST_NOTIFY = 7_900  # bytes; PostgreSQL takes 8,000
 AGAIN_S = 1.0
-MOST_WAITING = 10_000
+SENDING_S = 5.0
+STOPPING_S = 1.0
+BEAT_S = 5.0  # how often a process says that it is here
+SILENT_S = 3 * BEAT_S  # and how long it counts as being here since it was last heard
+MOST_WAITING = 10_000  # events
 MOST_NAMED = 100  # people in one hint; of more it says no more than that there is news
 
 # A peer that is gone without a word is noticed within half a minute.
@@ -46,17 +56,18 @@ PATIENCE: dict[str, Any] = {"socket_connect_timeout": 5, "socket_timeout": 5}
 LISTENING: dict[str, Any] = {"socket_connect_timeout": 5, "health_check_interval": 10}
 
 News = Event | Signal
+WHO, HERE = Signal("who", NOBODY), Signal("here", NOBODY)
 Hear = Callable[[Iterable[News]], None]
 
 
 class Broker(Protocol):
-    """What carries hints between processes."""
+    """What carries hints between processes; of one event loop."""
 
     async def start(self, hear: Hear) -> None:
         """Begin to hear what other processes publish."""
 
     def publish(self, events: Sequence[News]) -> None:
-        """Pass events on, from any thread; it neither waits nor fails."""
+        """Pass events on; it neither waits nor fails."""
 
     async def stop(self) -> None:
         """Let go of every connection."""
@@ -76,64 +87,73 @@ class Alone:
 
 
 class _Carrier:
-    """What brokers share: a thread that publishes, a task that listens, and who said what."""
+    """What brokers share: what waits to be published, who listens, and who said what."""
 
     def __init__(self) -> None:
         self._own = secrets.token_hex(8)
         self._prefix = f'["{self._own}",'  # of what it said itself
-        self._outgoing: queue.Queue[Sequence[News] | None] = queue.Queue(MOST_WAITING)
+        self._outgoing: list[News] = []
         self._left_out = 0
-        self._listening: asyncio.Task[None] | None = None
-        self._publisher: threading.Thread | None = None
+        self._has_news = asyncio.Event()
+        self._others_until = math.inf  # until when others count as being here; who knows at first
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, hear: Hear) -> None:
-        self._publisher = threading.Thread(target=self._publish_all, daemon=True)
-        self._publisher.start()
-        self._listening = asyncio.create_task(self._listen_for_ever(hear))
+        works = self._listen_for_ever(hear), self._publish_for_ever(), self._beat_for_ever()
+        self._tasks = [asyncio.create_task(work) for work in works]
 
     def publish(self, events: Sequence[News]) -> None:
-        try:
-            self._outgoing.put_nowait(events)
-        except queue.Full:  # the others find it when its generation settles
-            self._left_out += 1
+        if self._others_until > asyncio.get_running_loop().time():
+            self._put(events)
+
+    def _put(self, events: Sequence[News]) -> None:
+        if len(self._outgoing) < MOST_WAITING:
+            self._outgoing += events
+            self._has_news.set()
+        else:  # the others find it when its generation settles
+            self._left_out += len(events)
 
     async def stop(self) -> None:
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
-        with contextlib.suppress(queue.Full):
-            self._outgoing.put_nowait(None)
+        """Publish what waits, if that is quick, and end."""
+        await end(self._tasks)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOPPING_S):
+                await self._publish_waiting()
+                await self._disconnect()
 
-    def _publish_all(self) -> None:
-        """Send what waits, all of it at once; a fault drops it, and the next try connects anew."""
+    async def _publish_for_ever(self) -> None:
+        """Send what waits, all of it at once, while more gathers."""
         while True:
-            events = self._outgoing.get()
-            batch: list[News] = []
-            while events is not None:
-                batch += events
-                try:
-                    events = self._outgoing.get_nowait()
-                except queue.Empty:
-                    break
-            for text in pack(self._own, batch):
-                self._send_or_drop(text)
-            if self._left_out:
-                log.warning("too many events waited for the broker", left_out=self._left_out)
-                self._left_out = 0
-            if events is None:
-                self._disconnect()
-                return
+            await self._has_news.wait()
+            await self._publish_waiting()
 
-    def _send_or_drop(self, text: str) -> None:
+    async def _publish_waiting(self) -> None:
+        waiting, self._outgoing = self._outgoing, []
+        self._has_news.clear()
+        for text in pack(self._own, waiting):
+            await self._send_or_drop(text)
+        if self._left_out:
+            log.warning("too many events waited for the broker", left_out=self._left_out)
+            self._left_out = 0
+
+    async def _send_or_drop(self, text: str) -> None:
+        """Send a text; a fault drops it, and the next one connects anew."""
         for is_again in (False, True):  # the connection may have ended since the last time
             try:
-                self._send(text)
-            except Exception as error:  # noqa: BLE001 - no fault of a broker ends this thread
-                self._disconnect()
+                async with asyncio.timeout(SENDING_S):
+                    await self._send(text)
+            except Exception as error:  # noqa: BLE001 - no fault of a broker ends this task
+                await self._disconnect()
                 if is_again:
                     log.warning("the broker did not take events", reason=type(error).__name__)
             else:
                 return
+
+    async def _beat_for_ever(self) -> None:
+        """Say that this process is here, for those who would else not publish."""
+        while True:
+            self._put([HERE])
+            await asyncio.sleep(BEAT_S)
 
     async def _listen_for_ever(self, hear: Hear) -> None:
         while True:
@@ -141,6 +161,7 @@ class _Carrier:
                 await self._listen(hear)
             except Exception as error:  # noqa: BLE001 - no fault of a broker ends this task
                 log.warning("the broker is not heard", reason=type(error).__name__)
+            self._others_until = math.inf  # there may be someone who is not heard
             await asyncio.sleep(AGAIN_S)
 
     def heard(self, text: str, hear: Hear) -> None:
@@ -152,20 +173,28 @@ class _Carrier:
         except (ValueError, TypeError, AttributeError):
             log.warning("the broker carries what is not ours", channel=CHANNEL)
             return
+        self._note_others()
+        if WHO in events:
+            self._put([HERE])
         hear(events)
 
     def _begun(self) -> None:
         """Ask, once this process can hear the answer, who is there elsewhere."""
-        self.publish([Signal("who", NOBODY)])
+        self._put([WHO])
+        self._note_others()
+
+    def _note_others(self) -> None:
+        """Count on others for a while: they have been heard, or may be about to be."""
+        self._others_until = asyncio.get_running_loop().time() + SILENT_S
 
     async def _listen(self, hear: Hear) -> None:
         """Listen until a fault; ``_begun`` is called as soon as nothing is missed."""
         raise NotImplementedError
 
-    def _send(self, text: str) -> None:
+    async def _send(self, text: str) -> None:
         raise NotImplementedError
 
-    def _disconnect(self) -> None:
+    async def _disconnect(self) -> None:
         raise NotImplementedError
 
 
@@ -175,19 +204,18 @@ class Notify(_Carrier):
     def __init__(self, conninfo: str) -> None:
         super().__init__()
         self._conninfo = conninfo
-        self._connection: psycopg.Connection[Any] | None = None
+        self._publishing: Pipeline | None = None
 
-    def _send(self, text: str) -> None:
-        if self._connection is None:
-            self._connection = psycopg.connect(self._conninfo, autocommit=True)
-            self._connection.execute("SET synchronous_commit = off")
-        self._connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, text])
+    async def _send(self, text: str) -> None:
+        if self._publishing is None or not self._publishing.is_open:
+            found = parameters(synchronous_commit="off")
+            self._publishing = await Pipeline.connect(found)
+        await self._publishing.ask("SELECT pg_notify(%s, %s)", [CHANNEL, text])
 
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(psycopg.Error):
-                self._connection.close()
-            self._connection = None
+    async def _disconnect(self) -> None:
+        if self._publishing is not None:
+            self._publishing.close()
+            self._publishing = None
 
     async def _listen(self, hear: Hear) -> None:
         listening = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
@@ -204,22 +232,22 @@ class RedisBroker(_Carrier):
     def __init__(self, url: str) -> None:
         super().__init__()
         self._servers = redis_servers.read(url)
-        self._client = contextlib.ExitStack()
-        self._publishing: redis.Redis | None = None
+        self._client = contextlib.AsyncExitStack()
+        self._publishing: AsyncRedis | None = None
         # Of the nodes of a cluster each is tried in its turn.
         self._turn_out = self._turn_in = 0
 
-    def _send(self, text: str) -> None:
+    async def _send(self, text: str) -> None:
         if self._publishing is None:
-            client = self._servers.client(turn=self._turn_out, **PATIENCE)
-            self._publishing = self._client.enter_context(client)
-        self._publishing.publish(CHANNEL, text)
+            client = self._servers.async_client(turn=self._turn_out, **PATIENCE)
+            self._publishing = await self._client.enter_async_context(client)
+        await self._publishing.publish(CHANNEL, text)
 
-    def _disconnect(self) -> None:
+    async def _disconnect(self) -> None:
         self._turn_out += 1
         self._publishing = None
         with contextlib.suppress(redis.RedisError, OSError):
-            self._client.close()
+            await self._client.aclose()
 
     async def _listen(self, hear: Hear) -> None:
         turn, self._turn_in = self._turn_in, self._turn_in + 1
@@ -291,9 +319,9 @@ def choose() -> Broker:
     if settings.PARLEY.redis_url:
         return RedisBroker(settings.PARLEY.redis_url)
     if connection.vendor == "postgresql":
-        parameters = connection.get_connection_params()
+        found = connection.get_connection_params()
         for name in ("cursor_factory", "context", "prepare_threshold", "server_side_binding"):
-            parameters.pop(name, None)
-        kept: dict[str, Any] = {k: v for k, v in parameters.items() if isinstance(v, str | int)}
+            found.pop(name, None)
+        kept: dict[str, Any] = {k: v for k, v in found.items() if isinstance(v, str | int)}
         return Notify(psycopg.conninfo.make_conninfo("", **KEEPALIVES | kept))
     return Alone()

@@ -26,6 +26,7 @@ from django.utils import timezone
 from parley.conversations import epochs, fence
 from parley.conversations.acquaintance import sharing_with
 from parley.conversations.events import Event, Type, happened
+from parley.kernel.tasks import end
 from parley.kernel.threads import Threads
 from parley.messaging import listening
 from parley.messaging.listening import OwnChange
@@ -33,7 +34,7 @@ from parley.messaging.operations.following import keep_lists
 from parley.messaging.seen import SeenMessage
 from parley.realtime import pull
 from parley.realtime.audiences import Audiences
-from parley.realtime.broker import Broker, News
+from parley.realtime.broker import HERE, Broker, News
 from parley.realtime.connections import CURSOR, Close, Connection, Place
 from parley.realtime.frames import Frame, event
 from parley.realtime.moments import Moments
@@ -129,9 +130,7 @@ class Hub:
         """Send everyone away and end."""
         happened.leave(self.hear_here)
         await self.send_away()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         self._audiences.close()
         await self._broker.stop()
         await self._thread.close()
@@ -178,17 +177,19 @@ class Hub:
 
     def hear_here(self, events: Sequence[Event]) -> None:
         """Take events of this process, from any thread, and pass them on to the others."""
-        events = list(events)
-        self._broker.publish(events)
         with contextlib.suppress(RuntimeError):  # the loop has ended; so has everyone's connection
-            self._loop.call_soon_threadsafe(self.hear, events)
+            self._loop.call_soon_threadsafe(self._pass_on, list(events))
+
+    def _pass_on(self, events: Sequence[Event]) -> None:
+        self._broker.publish(events)
+        self.hear(events)
 
     def hear(self, events: Iterable[News]) -> None:
         """Take events, in the loop."""
         for each in events:
             if isinstance(each, Signal) and each.kind == "presence":
                 self.presence.hear(each.user_id, each.state)
-            elif not self._connections:
+            elif not self._connections or each == HERE:
                 continue  # but who comes later is told who is there
             elif isinstance(each, Signal) and each.kind == "who":
                 self.presence.tell_all()

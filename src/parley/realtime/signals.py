@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-SIGNALS = ("typing", "presence", "who")
+SIGNALS = ("typing", "presence", "who", "here")
 NOBODY = UUID(int=0)
 
 
@@ -14,6 +14,7 @@ class Signal:
     """``kind`` is one of ``SIGNALS``; ``state`` is that of a presence.
 
     ``who`` is asked by a process that begins to listen, of nobody in particular: who is there?
+    ``here`` is what each process answers, and says now and then.
     """
 
     kind: str
