@@ -1,6 +1,7 @@
 """What one connection may do, and how one ends whose client does not keep up or is gone."""
 
 import asyncio
+import contextlib
 import json
 import socket as sockets
 import struct
@@ -89,7 +90,8 @@ class TestLife:
     def test_that_is_gone_frees_all_of_a_connection_within_a_minute(self):
         noticed = hub.HEARTBEAT_S, connections.LIFE_S + hub.PULSE_S
         assert noticed[0] < noticed[1]
-        assert noticed[1] + max(lines.END_S, presence.OFFLINE_AFTER_S) < 60
+        assert noticed[1] + max(lines.GONE_S, presence.OFFLINE_AFTER_S) < 60
+        assert connections.SEND_S + hub.PULSE_S + lines.END_S < 60
         # Of an event stream the kernel tells, once it does not take a comment.
         assert sse.COMMENT_S + serve.DEAF_MS / 1_000 + presence.OFFLINE_AFTER_S < 60
 
@@ -99,6 +101,20 @@ class TestLife:
                 return await socket.close_code()
 
         assert asyncio.run(scene()) == 4408
+
+    def test_that_is_missed_leaves_less_time_for_the_last_frames(
+        self, short_life, server, bearer, ada, monkeypatch
+    ):
+        monkeypatch.setattr(websocket, "GONE_S", 0.2)
+
+        async def scene():
+            async with Raw.open(server, bearer(ada)) as socket:
+                assert await socket.close_code() == 4408
+                async with asyncio.timeout(lines.END_S / 2):
+                    with contextlib.suppress(ConnectionError):
+                        assert await socket.reader.read() == b""
+
+        asyncio.run(scene())
 
     def test_is_not_missed_in_who_waits_to_be_let_in(
         self, short_life, server, bearer, ada, monkeypatch

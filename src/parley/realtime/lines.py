@@ -24,7 +24,8 @@ LINE = "parley.line"
 EVENTS_PATH = "/api/events/"  # what may become a stream
 LARGEST_FRAME = 64 * 1024  # bytes
 TOO_LARGE = 4413
-END_S = 10.0  # how long a client has to take the last frames
+END_S = 20.0  # how long a client has to take the last frames
+GONE_S = 5.0  # and one that gave no sign of life
 
 
 class Lenient(ServerProtocol):
@@ -96,21 +97,21 @@ class Line(WebSocketsSansIOProtocol):
         if self.is_free:
             self.transport.write(Frame(Opcode.PING, b"").serialize(mask=False))
 
-    def end(self, code: int) -> None:
+    def end(self, code: int, *, within: float | None = None) -> None:
         """Send the last frame, behind all others; a client that does not take it is cut off."""
         if self.close_sent or self.transport.is_closing():
             return
         if self.conn.state is OPEN:
             self.conn.send_close(code)
         self.conn.data_to_send()
-        self._end(code)
+        self._end(code, END_S if within is None else within)
 
-    def _end(self, code: int) -> None:
+    def _end(self, code: int, within: float) -> None:
         self.transport.write(Frame(Opcode.CLOSE, Close(code, "").serialize()).serialize(mask=False))
         self.close_sent = True
         self._judge()
         self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(END_S, self.transport.abort)
+        self.close_timer = self.loop.call_later(within, self.transport.abort)
 
     def handle_parser_exception(self) -> None:
         """End a line whose client sent what no frame is, or one that is too large."""
@@ -119,7 +120,7 @@ class Line(WebSocketsSansIOProtocol):
             return
         self.conn.data_to_send()  # it would say so by a code of its own
         self.queue.put_nowait({"type": "websocket.disconnect", "code": TOO_LARGE})
-        self._end(TOO_LARGE)
+        self._end(TOO_LARGE, END_S)
         if self.transport.can_write_eof():
             self.transport.write_eof()  # its answer could not be told from the rest of the frame
 

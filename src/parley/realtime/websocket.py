@@ -28,7 +28,7 @@ from parley.realtime import greetings, inner, tickets
 from parley.realtime.connections import MISSED_AT_ONCE, Close, Connection
 from parley.realtime.frames import Frame, encode
 from parley.realtime.hub import HEARTBEAT_S, Hub, TooManyConnections
-from parley.realtime.lines import LARGEST_FRAME, LINE, Line
+from parley.realtime.lines import GONE_S, LARGEST_FRAME, LINE, Line
 from parley.realtime.presence import MOST_WATCHED, STATES
 
 log = structlog.get_logger(__name__)
@@ -177,7 +177,7 @@ class Socket:
 
     async def _say_why(self, code: Close) -> None:
         if self._line is not None:
-            self._line.end(code)
+            self._line.end(code, within=GONE_S if code is Close.NO_LIFE else None)
             return
         with contextlib.suppress(Exception):  # the client may be gone, or not read
             async with asyncio.timeout(CLOSE_S):
