@@ -71,6 +71,16 @@ def changed(module, log):
     return log.read_text().count("Starting development server") > 1
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Let what a test starts hear Ctrl-C: in the background of a script it is ignored, and whoever
+    is started there inherits that, as Python and Django's reloader leave it.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class TestRunserver:
     def test_has_live_events_starts_anew_for_changed_code_and_ends_well(self, tmp_path):
         # Python imports it by itself when it starts, so it is code that is watched.
