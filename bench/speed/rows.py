@@ -39,10 +39,10 @@ ROWS = (
     Row("unread total", "unread", least(sql=0.4, plain=10) + most(p50=3)),
     Row("sync, nothing new", "sync", least(sql=0.4, plain=10) + most(p50=3)),
     Row("mark read up to", "read", least(sql=0.4, plain=10) + most(p50=3)),
-    Row("DRF: a message", "message", least(plain=3), against=(PLAIN,)),
-    Row("DRF: a conversation", "conversation", least(plain=3), against=(PLAIN,)),
+    Row("a message", "message", least(plain=3), against=(PLAIN,)),
+    Row("a conversation", "conversation", least(plain=3), against=(PLAIN,)),
     Row("DRF: users, 25", "users", least(plain=3), against=(PLAIN,)),
-    Row("DRF: star a message", "star", least(plain=3), against=(PLAIN,)),
+    Row("star a message", "star", least(plain=3), against=(PLAIN,)),
     # Before the sends: a server still tells of those when their clients have left.
     *(
         Row(

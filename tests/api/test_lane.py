@@ -506,6 +506,51 @@ class TestReading:
 
         site.alike("GET", f"/api/conversations/{talk}/messages/{query}", lane=False)
 
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "",
+            "?messages=0",
+            "?messages=3",
+            "?messages=101",
+            "?users=map",
+            "?users=map&messages=100",
+        ],
+    )
+    def test_one_conversation_is_alike(self, site, ada, ben, talk, query):
+        site.sign_in(ada)
+
+        for each in (talk, direct(ada, ben), talk.hex):
+            site.alike("GET", f"/api/conversations/{each}/{query}")
+
+    @pytest.mark.parametrize("query", ["?messages=x", "?users=x", "?limit=1", "?format=json"])
+    def test_one_that_is_asked_for_oddly_is_for_django(self, site, ada, talk, query):
+        site.sign_in(ada)
+
+        site.alike("GET", f"/api/conversations/{talk}/{query}", lane=False)
+
+    def test_one_message_is_alike(self, site, ada, talk):
+        site.sign_in(ada)
+        for message_id in Message.objects.values_list("message_id", flat=True):
+            site.alike("GET", f"/api/messages/{message_id}/")
+            site.alike("GET", f"/api/messages/{message_id}/?users=map", lane=False)
+
+    @pytest.mark.parametrize(
+        "path", ["conversations/{}", "conversations/{}//", "conversations//{}/", "messages/{}x/"]
+    )
+    def test_what_is_no_address_of_ours_is_for_django(self, site, ada, talk, path):
+        site.sign_in(ada)
+
+        site.alike("GET", f"/api/{path.format(talk)}", lane=False)
+
+    def test_strangers_are_told_alike_of_one(self, site, ada, talk, mallory):
+        site.sign_in(mallory)
+        message_id = Message.objects.filter(conversation_id=talk).values_list("pk", flat=True)[0]
+        for path in ("conversations/{}/", "messages/{}/"):
+            for named in (talk, message_id, ids.new_id()):
+                answer = site.alike("GET", f"/api/{path.format(named)}")
+                assert answer.status_code == 404
+
     @pytest.mark.parametrize("start", ["?limit=2", "?after=0&limit=5", "?changed_after=3&limit=4"])
     def test_its_pages_follow_one_another_alike(self, site, ada, talk, start):
         site.sign_in(ada)
@@ -745,6 +790,41 @@ class TestReading:
         answer = site.alike("GET", f"/api/sync/?cursor={first.json()['cursor']}")
 
         assert answer.status_code == 410
+
+
+class TestStarring:
+    def test_is_alike_and_may_be_done_again(self, site, ada, ben, mallory):
+        talk = direct(ada, ben)
+        one, other = (say(ben, talk, body).message_id for body in ("one", "other"))
+        site.sign_in(ada)
+        for method in ("PUT", "PUT", "DELETE", "DELETE"):
+            for message_id in (one, other, ids.new_id()):
+                path = f"/api/messages/{message_id}/star/"
+                answer = site.alike(method, path)
+                if answer.status_code == 200:
+                    assert answer.json()["starred"] is (method == "PUT")
+                    assert site.alike("GET", f"/api/messages/{message_id}/").json() == answer.json()
+        site.sign_in(mallory)
+        assert site.alike("PUT", f"/api/messages/{one}/star/").status_code == 404
+        assert not Mark.objects.filter(user=mallory).exists()
+
+    def test_with_a_body_or_a_question_is_for_django(self, site, ada, ben):
+        path = f"/api/messages/{say(ben, direct(ada, ben)).message_id}/star/"
+        site.sign_in(ada)
+
+        site.alike("PUT", path, {}, lane=False)
+        site.alike("PUT", f"{path}?x=1", lane=False)
+        site.alike("POST", path, lane=False)
+
+    def test_by_session_needs_its_csrf_token(self, site, ada, ben):
+        path = f"/api/messages/{say(ben, direct(ada, ben)).message_id}/star/"
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(ada)
+        token = client.get("/api/session/").json()["csrf_token"]
+        site.use(cookie="; ".join(f"{m.key}={m.value}" for m in client.cookies.values()))
+
+        assert site.alike("PUT", path, lane=False).status_code == 403
+        assert site.alike("PUT", path, None, {"x-csrftoken": token}).status_code == 200
 
 
 class TestMarkingRead:

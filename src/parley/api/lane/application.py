@@ -25,12 +25,14 @@ from parley.http.guard import Application, Message, Receive, Scope, Send
 from parley.http.throttling import wait_for
 from parley.kernel import ids
 
-CONVERSATION = "/api/conversations/"
+CONVERSATIONS, MESSAGES = "/api/conversations/", "/api/messages/"
+CONVERSATION, MESSAGE = f"{CONVERSATIONS}<id>/", f"{MESSAGES}<id>/"
 LIST, ONE = b"GET, POST, HEAD, OPTIONS", b"GET, HEAD, OPTIONS"
+CHANGEABLE = b"GET, PUT, PATCH, DELETE, HEAD, OPTIONS"
 LOST = (psycopg.Error, DatabaseError, InterfaceError)
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 # What changes here says nothing about anyone's credentials.
-HARMLESS = (CONVERSATION, "/api/messages/", "/api/blocks/")
+HARMLESS = (CONVERSATIONS, MESSAGES, "/api/blocks/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +45,23 @@ class Route:
 
 
 def _reading(by: ModuleType) -> dict[tuple[str, str], Route]:
+    """Return the routes that PostgreSQL has statements of its own for."""
     return {
-        ("GET", CONVERSATION): Route(by.prepare_inbox, LIST),
-        ("GET", "messages/"): Route(by.prepare_history, LIST),
+        ("GET", CONVERSATIONS): Route(by.prepare_inbox, LIST),
+        ("GET", f"{CONVERSATION}messages/"): Route(by.prepare_history, LIST),
         ("GET", "/api/unread/"): Route(by.prepare_unread, ONE),
         ("GET", "/api/sync/"): Route(by.prepare_sync, ONE),
-        ("POST", "read/"): Route(by.prepare_read, b"POST, OPTIONS"),
+        ("POST", f"{CONVERSATION}read/"): Route(by.prepare_read, b"POST, OPTIONS"),
     }
 
 
-SENDING = {
-    ("POST", "/api/messages/"): Route(sending.prepare, LIST, "send"),
-    ("POST", "messages/"): Route(sending.prepare_in, LIST, "send"),
+ALIKE = {
+    ("POST", MESSAGES): Route(sending.prepare, LIST, "send"),
+    ("POST", f"{CONVERSATION}messages/"): Route(sending.prepare_in, LIST, "send"),
+    ("GET", CONVERSATION): Route(asking.prepare_conversation, CHANGEABLE),
+    ("GET", MESSAGE): Route(asking.prepare_message, CHANGEABLE),
+    ("PUT", f"{MESSAGE}star/"): Route(asking.prepare_star, b"PUT, DELETE, OPTIONS"),
+    ("DELETE", f"{MESSAGE}star/"): Route(asking.prepare_unstar, b"PUT, DELETE, OPTIONS"),
 }
 
 
@@ -67,7 +74,7 @@ class Lane:
         self._credentials = Credentials()
         # The statements are PostgreSQL's.
         by = reading if connection.vendor == "postgresql" else asking
-        self._routes = SENDING | _reading(by)
+        self._routes = ALIKE | _reading(by)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -76,7 +83,7 @@ class Lane:
         if scope["type"] != "http" or not self._is_open:
             await self._application(scope, receive, send)
             return
-        route, conversation_id = _route(self._routes, scope["method"], scope["path"])
+        route, named = _route(self._routes, scope["method"], scope["path"])
         if route is None:
             await self._pass(scope, receive, send)
             return
@@ -85,7 +92,7 @@ class Lane:
             request = arrived(scope)
             if scope["method"] == "POST":
                 request.raw = raw = await read_body(receive)
-            await self._answer(request, route, conversation_id, send)
+            await self._answer(request, route, named, send)
         except NotMine:
             await self._application(scope, _again(raw, receive), send)
 
@@ -94,13 +101,13 @@ class Lane:
 
         A live connection asks thus, without a request around it.
         """
-        route, conversation_id = _route(self._routes, scope["method"], scope["path"])
+        route, named = _route(self._routes, scope["method"], scope["path"])
         if route is None or not self._is_open:
             return None
         try:
             request = arrived(scope)
             request.raw = raw
-            answer, _ = await self._work(request, route, conversation_id)
+            answer, _ = await self._work(request, route, named)
         except NotMine:
             return None
         return answer
@@ -118,25 +125,23 @@ class Lane:
             return None
         return proved.viewer, proved.by
 
-    async def _answer(
-        self, request: Arrived, route: Route, conversation_id: UUID | None, send: Send
-    ) -> None:
+    async def _answer(self, request: Arrived, route: Route, named: UUID | None, send: Send) -> None:
         """Answer a request.
 
         :raises NotMine: it is for Django after all; nothing was done, and nothing was sent.
         """
-        answer, proved = await self._work(request, route, conversation_id)
+        answer, proved = await self._work(request, route, named)
         by_session = proved.by.proof is Proof.SESSION
         await send_answer(send, request, answer, allow=route.allow, by_session=by_session)
 
     async def _work(
-        self, request: Arrived, route: Route, conversation_id: UUID | None
+        self, request: Arrived, route: Route, named: UUID | None
     ) -> tuple[Answer, Proved]:
         """Return the answer to a request, and who asks.
 
         :raises NotMine: it is for Django after all; nothing was done.
         """
-        where = () if conversation_id is None else (conversation_id,)
+        where = () if named is None else (named,)
         try:
             proved = await self._credentials.prove(request)
             work = await route.prepare(request, proved, *where)
@@ -173,14 +178,17 @@ class Lane:
 def _route(
     routes: Mapping[tuple[str, str], Route], method: str, path: str
 ) -> tuple[Route | None, UUID | None]:
-    """Return what answers here, and for which conversation."""
+    """Return what answers here, and for which conversation or message."""
     found = routes.get((method, path))
-    if found is not None or not path.startswith(CONVERSATION):
+    if found is not None:
         return found, None
-    text, _, rest = path.removeprefix(CONVERSATION).partition("/")
-    found = routes.get((method, rest))
-    conversation_id = ids.parse(text) if found is not None else None
-    return (None, None) if conversation_id is None else (found, conversation_id)
+    above = next((each for each in (CONVERSATIONS, MESSAGES) if path.startswith(each)), None)
+    if above is None:
+        return None, None
+    text, _, below = path.removeprefix(above).partition("/")
+    found = routes.get((method, f"{above}<id>/{below}")) if path.endswith("/") else None
+    named = ids.parse(text) if found is not None else None
+    return (None, None) if named is None else (found, named)
 
 
 async def _live(receive: Receive, send: Send) -> None:

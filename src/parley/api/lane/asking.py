@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from parley.accounts import queries as accounts
-from parley.api.conversations import FILTERS, read_filters
+from parley.api.conversations import FILTERS, MANY, read_filters
 from parley.api.lane.answers import Answer, encode
 from parley.api.lane.credentials import Proved
 from parley.api.lane.requests import Arrived, NotMine
@@ -27,6 +27,7 @@ from parley.messaging.sync import sync
 
 T = TypeVar("T", SeenMessage, SeenConversation)
 Prepared = Callable[[], Awaitable[Answer]]
+Prepare = Callable[..., Awaitable[Prepared]]
 
 PAGED = {LIMIT.name, CURSOR.name, USERS.name}
 PLACE_NAMES = {place.name for place in PLACES}
@@ -80,6 +81,56 @@ async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
         return _page(request, found, wire.conversation, people, INBOX_SCOPE)
 
     return partial(_answer, ask)
+
+
+async def prepare_conversation(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
+    """Return what answers ``GET /api/conversations/{id}/``."""
+    if not request.query.keys() <= {MANY.name, USERS.name}:
+        raise NotMine
+    try:
+        messages, compact = MANY.read(request.query), USERS.read(request.query) == "map"
+    except Invalid:
+        raise NotMine from None
+
+    def ask() -> Answer:
+        seen = queries.get_conversation(
+            viewer=proved.viewer, conversation_id=conversation_id, messages=messages
+        )
+        people = _people(proved, [seen], compact=compact)
+        return Answer(200, encode(wire.conversation(seen, people) | people.beside()))
+
+    return partial(_answer, ask)
+
+
+async def prepare_message(request: Arrived, proved: Proved, message_id: UUID) -> Prepared:
+    """Return what answers ``GET /api/messages/{id}/``."""
+    if request.query:
+        raise NotMine
+
+    def ask() -> Answer:
+        return _message(proved, queries.get_message(viewer=proved.viewer, message_id=message_id))
+
+    return partial(_answer, ask)
+
+
+def _starring(*, starred: bool) -> Prepare:
+    async def prepare(request: Arrived, proved: Proved, message_id: UUID) -> Prepared:
+        """Return what answers ``PUT`` and ``DELETE /api/messages/{id}/star/``."""
+        if request.query or request.has_body:
+            raise NotMine
+
+        def mark() -> Answer:
+            seen = operations.set_message_starred(
+                viewer=proved.viewer, message_id=message_id, starred=starred
+            )
+            return _message(proved, seen)
+
+        return partial(markers().ask, mark)
+
+    return prepare
+
+
+prepare_star, prepare_unstar = _starring(starred=True), _starring(starred=False)
 
 
 async def prepare_unread(request: Arrived, proved: Proved) -> Prepared:
@@ -150,6 +201,11 @@ def read_paging(request: Arrived, scope: str, more: Collection[str]) -> Paging:
 
 async def _answer(ask: Callable[[], Answer]) -> Answer:
     return await readers().ask(ask)
+
+
+def _message(proved: Proved, seen: SeenMessage) -> Answer:
+    people = _people(proved, [seen], compact=False)
+    return Answer(200, encode(wire.message(seen, people)))
 
 
 def _people(

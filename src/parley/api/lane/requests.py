@@ -42,6 +42,12 @@ class Arrived:
         at = f"{self.scope['scheme']}://{self.host}{self.scope['path']}"
         return f"{at}?{question}" if question else at
 
+    @property
+    def has_body(self) -> bool:
+        """Whether more comes than the head; what the lane does not read it leaves alone."""
+        length = self.headers.get(b"content-length", b"0")
+        return length != b"0" or b"transfer-encoding" in self.headers
+
     def json(self) -> dict[str, Any]:
         """Return the body.
 
