@@ -7,12 +7,14 @@ from functools import cache
 import pytest
 from django.contrib.auth.hashers import make_password
 from django.db import connection, connections
+from django.test import TransactionTestCase
 from rest_framework.test import APIClient
 
 from parley.accounts.models import Role, User
 from parley.config.settings import KEPT_S
 from parley.http import throttling
 from parley.kernel import async_database
+from tests.emptying import empty_tables
 
 # What several tests share asserts too; this must be said before the first of them imports it.
 pytest.register_assert_rewrite(
@@ -37,6 +39,14 @@ def pytest_collection_modifyitems(config, items):
     elsewhere = [item for item in items if item.get_closest_marker("postgresql")]
     config.hook.pytest_deselected(items=elsewhere)
     items[:] = [item for item in items if item not in elsewhere]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_flush():
+    """Empty the tables quickly after each test that commits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: empty_tables())
+        yield
 
 
 @pytest.fixture(scope="session")
