@@ -173,7 +173,8 @@ def _throwaway_mariadb(program: str) -> Iterator[str]:
         normal = "--auth-root-authentication-method=normal"
         run([install, "--no-defaults", data, normal, "--skip-test-db"], user)
         local = [f"--socket={folder / 'socket'}", f"--port={port}", "--bind-address=127.0.0.1"]
-        server = [program, "--no-defaults", data, *local, "--innodb-flush-log-at-trx-commit=0"]
+        settings = ["--character-set-server=utf8mb4", "--innodb-flush-method=nosync"]
+        server = [program, "--no-defaults", data, *local, *settings]
         url = f"mysql://root@127.0.0.1:{port}"
         with running_server(server, user, folder, lambda: _mariadb_lets_in(url)):
             yield url
