@@ -3,19 +3,23 @@
     python tests/run.py [--only-checks] [pytest's arguments …]
 
 The whole suite runs on SQLite. The tests marked ``databases`` run before that on PostgreSQL and on
-MariaDB: on a server that runs here and lets us in, else on one started for this run alone, else
-not, which is said. With ``PARLEY_TEST_REQUIRE_ALL=1`` that is a failure. ``PARLEY_TEST_POSTGRESQL``
-and ``PARLEY_TEST_MARIADB`` name a server (``postgres://…/``, ``mysql://…/``), and
-``PARLEY_TEST_REDIS`` one of Redis, which some tests need. The last line is pytest's own.
+MariaDB, side by side: on a server that runs here and lets us in, else on one started for this run
+alone, else not, which is said. With ``PARLEY_TEST_REQUIRE_ALL=1`` that is a failure.
+``PARLEY_TEST_POSTGRESQL`` and ``PARLEY_TEST_MARIADB`` name a server (``postgres://…/``,
+``mysql://…/``), and ``PARLEY_TEST_REDIS`` one of Redis, which some tests need. The last line is
+pytest's own.
 """
 
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from servers import NotHere, mariadb, postgresql, redis
@@ -39,28 +43,60 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": f"src{os.pathsep}.", "PARLEY_ENV_FILE": os.devnull} | more
 
 
-def step(name: str, command: list[str], env: Mapping[str, str]) -> None:
-    """Run one step and show what it says.
+@dataclass(frozen=True)
+class Step:
+    name: str
+    command: list[str]
+    env: Mapping[str, str]
 
-    :raises SystemExit: it failed; its code is ours.
+
+def run(*steps: Step) -> None:
+    """Run steps side by side, and show what each of them says as a whole, in their order.
+
+    :raises SystemExit: some failed; the code of the first is ours.
     """
-    print(f"\n── {name}", flush=True)
-    began = time.monotonic()
-    status = subprocess.call(command, cwd=ROOT, env=env)
-    if status:
-        print(f"── {name} failed", file=sys.stderr, flush=True)
-        sys.exit(status)
-    print(f"   {time.monotonic() - began:.0f} s", flush=True)
+    codes = []
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="parley-run-")))
+        for step, (process, said) in [(s, running.enter_context(begun(s, folder))) for s in steps]:
+            print(f"\n── {step.name}", flush=True)
+            if code := follow(process, said):
+                print(f"── {step.name} failed", file=sys.stderr, flush=True)
+                codes.append(code)
+    if codes:
+        sys.exit(codes[0])
 
 
-def check() -> None:
-    for name, command in CHECKS.items():
-        step(name, command, environment(DJANGO_SETTINGS_MODULE="tests.settings"))
+@contextmanager
+def begun(step: Step, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], BinaryIO]]:
+    """Lend the process of a step, and what it says; wait for it at the end."""
+    log = folder / step.name
+    with (
+        log.open("wb") as written,
+        log.open("rb") as said,
+        subprocess.Popen(
+            step.command, cwd=ROOT, env=step.env, stdout=written, stderr=written
+        ) as process,
+    ):
+        yield process, said
 
 
-def pytest(*arguments: str) -> list[str]:
-    workers = min(4, (os.cpu_count() or 1) + 1)  # servers and clients wait for one another
-    return [PYTHON, "-m", "pytest", f"--numprocesses={workers}", *arguments]
+def follow(process: subprocess.Popen[bytes], said: BinaryIO) -> int:
+    """Show what a process says until it ends, and return its code."""
+    code = None
+    while code is None:
+        code = process.poll()  # asked before reading: what it says last is not left out
+        sys.stdout.buffer.write(said.read())
+        sys.stdout.flush()
+        if code is None:
+            time.sleep(0.2)
+    return code
+
+
+def pytest(workers: int, arguments: list[str]) -> list[str]:
+    shared = [f"--numprocesses={workers}", "--dist=worksteal"]
+    coloured = ["--color=yes"] if sys.stdout.isatty() else []
+    return [PYTHON, "-m", "pytest", *shared, *coloured, *arguments]
 
 
 def test(chosen: list[str]) -> None:
@@ -78,14 +114,16 @@ def test(chosen: list[str]) -> None:
                 if os.environ.get("PARLEY_TEST_REQUIRE_ALL") == "1":
                     sys.exit(f"The tests on {name} are required.")
         lent = {"PARLEY_TEST_REDIS": urls.pop("Redis")} if "Redis" in urls else {}
-        for name, url in urls.items():
-            marked = pytest("-m", "databases", *chosen)
-            step(f"tests on {name}", marked, environment(DATABASE_URL=url, **lent))
-        step("tests on SQLite", pytest(*chosen), environment(**lent))
+        marked = pytest(2, ["-m", "databases", *chosen])
+        found = {name: environment(DATABASE_URL=url, **lent) for name, url in urls.items()}
+        run(*(Step(f"tests on {name}", marked, env) for name, env in found.items()))
+        workers = min(4, (os.cpu_count() or 1) + 1)  # servers and clients wait for one another
+        run(Step("tests on SQLite", pytest(workers, chosen), environment(**lent)))
 
 
 def main(arguments: list[str]) -> None:
-    check()
+    env = environment(DJANGO_SETTINGS_MODULE="tests.settings")
+    run(*(Step(name, command, env) for name, command in CHECKS.items()))
     if "--only-checks" not in arguments:
         test(arguments)
 

@@ -474,6 +474,7 @@ class Machine(RuleBasedStateMachine):
         assert {m.seq for m in shown if not m.read} & counted == talk.unread[person] & counted
 
 
+@pytest.mark.long
 def test_any_sequence_leaves_counts_right_and_a_syncing_client_equal_to_a_fresh_one(monkeypatch):
     Machine.monkeypatch = monkeypatch
     listed.install(monkeypatch)
