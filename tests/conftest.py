@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 from parley.accounts.models import Role, User
 from parley.config.settings import KEPT_S
 from parley.http import throttling
+from parley.http.static import StaticFiles
 from parley.kernel import async_database
 from tests.emptying import empty_tables
 
@@ -56,6 +57,22 @@ def redis_url() -> str:
     """Return the address of the Redis that ``tests/run.py`` found or started."""
     url = os.environ.get("PARLEY_TEST_REDIS")
     return url or pytest.skip("Redis is not here: PARLEY_TEST_REDIS names one")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files():
+    """Look for the static files once: each client of a test has middleware of its own."""
+    find, found = StaticFiles.add_files_from_finders, {}
+
+    def add(self: StaticFiles) -> None:
+        if not found:
+            find(self)
+            found.update(self.files)
+        self.files.update(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StaticFiles, "add_files_from_finders", add)
+        yield
 
 
 @pytest.fixture(autouse=True)

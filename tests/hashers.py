@@ -1,6 +1,8 @@
-"""The password hasher of the tests."""
+"""The password hashers of the tests."""
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
+
+from parley.accounts.hashers import ImportedSHA256
 
 
 class QuickArgon2(Argon2PasswordHasher):
@@ -9,3 +11,7 @@ class QuickArgon2(Argon2PasswordHasher):
     time_cost = 1
     memory_cost = 8
     parallelism = 1
+
+
+class QuickImported(QuickArgon2, ImportedSHA256):
+    """The same of what was imported."""

@@ -23,7 +23,11 @@ os.environ |= {
 from parley.config.settings import *  # noqa: E402,F403
 from parley.config.settings import DATABASES, PASSWORD_HASHERS  # noqa: E402
 
-PASSWORD_HASHERS = ["tests.hashers.QuickArgon2", *PASSWORD_HASHERS[1:]]
+PASSWORD_HASHERS = [
+    "tests.hashers.QuickArgon2",
+    *PASSWORD_HASHERS[1:-1],
+    "tests.hashers.QuickImported",
+]
 
 if not os.environ.get("DATABASE_URL"):
     # A file and not memory: threads and processes of a test meet in it as they do in use.

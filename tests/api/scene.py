@@ -42,6 +42,13 @@ class Scene:
     ids: dict[str, UUID] = field(default_factory=dict)
     clients: dict[str, APIClient] = field(default_factory=dict)
 
+    def sign_in(self, actor: str) -> APIClient:
+        """Return an actor's client, for whoever asks as that one."""
+        client = self.clients[actor] = APIClient()
+        if user := getattr(self, actor):
+            client.force_login(user)
+        return client
+
     def path(self, template: str) -> str:
         """Return the address with the scene's ids in it."""
         return template.format(**self.ids)
@@ -51,14 +58,12 @@ class Scene:
         return template.format(**dict.fromkeys(self.ids, uuid4()))
 
 
-def play(person: Callable[..., User], admin: User) -> Scene:
-    """Set the scene."""
+def play(person: Callable[..., User], admin: User, *actors: str) -> Scene:
+    """Set the scene, with these actors signed in."""
     people = [person(name) for name in ("ada", "ben", "mallory", "cyd", "dan")]
     scene = Scene(*people, admin=admin)
-    for actor in ACTORS:
-        scene.clients[actor] = APIClient()
-        if getattr(scene, actor) is not None:
-            scene.clients[actor].force_login(getattr(scene, actor))
+    for actor in actors:
+        scene.sign_in(actor)
     accounts.change_person(actor=admin, user=scene.deactivated, is_active=False)
     talk = group(scene.owner, scene.member, scene.ex_member, title="Harbour")
     message = say(scene.member, talk, "the tide is out")

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def scene(person, admin):
-    return play(person, admin)
+    return play(person, admin, *ACTORS)
 
 
 def operation_of(name):
