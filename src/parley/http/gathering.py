@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-MOST_GATHERED = (
-    64 * 1024
-)  # bytes; more goes out at once, for the transport to say if it is too much
+# Bytes; more goes out at once, for the transport to say if it is too much.
+MOST_GATHERED = 64 * 1024
 
 
 class Gathering(asyncio.Transport):

@@ -45,15 +45,9 @@ SILENT_S = 3 * BEAT_S  # and how long it counts as being here since it was last 
 MOST_WAITING = 10_000  # events
 MOST_NAMED = 100  # people in one hint; of more it says no more than that there is news
 
-# A peer that is gone without a word is noticed within half a minute.
-KEEPALIVES = {
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-}
-PATIENCE: dict[str, Any] = {"socket_connect_timeout": 5, "socket_timeout": 5}
-LISTENING: dict[str, Any] = {"socket_connect_timeout": 5, "health_check_interval": 10}
+CONNECT_S = 5
+PATIENCE: dict[str, Any] = {"socket_connect_timeout": CONNECT_S, "socket_timeout": 5}
+LISTENING: dict[str, Any] = {"socket_connect_timeout": CONNECT_S, "health_check_interval": 10}
 
 News = Event | Signal
 WHO, HERE = Signal("who", NOBODY), Signal("here", NOBODY)
@@ -201,15 +195,13 @@ class _Carrier:
 class Notify(_Carrier):
     """PostgreSQL's LISTEN and NOTIFY."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._conninfo = conninfo
         self._publishing: Pipeline | None = None
 
     async def _send(self, text: str) -> None:
         if self._publishing is None or not self._publishing.is_open:
-            found = parameters(synchronous_commit="off")
-            self._publishing = await Pipeline.connect(found)
+            self._publishing = await Pipeline.connect(parameters(synchronous_commit="off"))
         await self._publishing.ask("SELECT pg_notify(%s, %s)", [CHANNEL, text])
 
     async def _disconnect(self) -> None:
@@ -218,7 +210,8 @@ class Notify(_Carrier):
             self._publishing = None
 
     async def _listen(self, hear: Hear) -> None:
-        listening = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+        given = {"connect_timeout": CONNECT_S} | parameters()
+        listening = await psycopg.AsyncConnection.connect(**given)
         async with listening:
             await listening.execute(f"LISTEN {CHANNEL}")
             self._begun()
@@ -319,9 +312,5 @@ def choose() -> Broker:
     if settings.PARLEY.redis_url:
         return RedisBroker(settings.PARLEY.redis_url)
     if connection.vendor == "postgresql":
-        found = connection.get_connection_params()
-        for name in ("cursor_factory", "context", "prepare_threshold", "server_side_binding"):
-            found.pop(name, None)
-        kept: dict[str, Any] = {k: v for k, v in found.items() if isinstance(v, str | int)}
-        return Notify(psycopg.conninfo.make_conninfo("", **KEEPALIVES | kept))
+        return Notify()
     return Alone()

@@ -303,8 +303,11 @@ class Hub:
 
     async def _tell_said(self, wants: Sequence[Want], online: frozenset[UUID]) -> list[Pulled]:
         """Return what is new of those conversations whose hints say all of it."""
-        said = {want.conversation_id: (want, want.said()) for want in wants}
-        said = {where: each for where, each in said.items() if self._is_enough(*each)}
+        said = {
+            want.conversation_id: (want, messages)
+            for want in wants
+            if (messages := want.said()) and not self._is_ahead(messages[0])
+        }
         audiences = await self._audiences.of(said) if said else {}
         found = (
             pull.tell_said(*said[where], audience, online=online)
@@ -312,8 +315,9 @@ class Hub:
         )
         return [each for each in found if each is not None]
 
-    def _is_enough(self, want: Want, said: Sequence[SeenMessage]) -> bool:
-        return bool(said) and self._ahead.get(want.conversation_id, 0) < said[0].revision
+    def _is_ahead(self, message: SeenMessage) -> bool:
+        """Whether someone may have been told already of what they did to this message."""
+        return self._ahead.get(message.conversation_id, 0) >= message.revision
 
     async def _pull_own(self, wanted: Mapping[Key, int | None]) -> list[PulledOwn]:
         found = await self._thread.ask(partial(pull_own, wanted, settled=self.place.settled))

@@ -63,9 +63,9 @@ class Want:
         if heard is None or not said or None in said:
             return []
         new = {each.revision: each for each in said if each.revision > heard.revision}
-        found = [new[revision] for revision in sorted(new)]
-        is_all = [*new] and max(new) - heard.revision == len(new) and max(new) >= self.least
-        return found if is_all else []
+        last = max(new, default=0)
+        is_all = last - heard.revision == len(new) and last >= self.least
+        return [new[revision] for revision in sorted(new)] if is_all else []
 
 
 @dataclass(frozen=True, slots=True)
