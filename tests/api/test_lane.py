@@ -792,6 +792,81 @@ class TestReading:
         assert answer.status_code == 410
 
 
+class TestPeople:
+    @pytest.fixture(autouse=True)
+    def people(self, ada, ben, person):
+        """People with names of every kind, some of the same, one of them gone."""
+        for n in range(4):
+            person(f"x{n}", first_name="Ada", last_name='Löw \u2028 "x"')
+        person("ZZ_top", phone_number="+44 20 % 1", email=None)
+        return person("adam", is_active=False, first_name="Ada", last_name="Ada")
+
+    @pytest.mark.parametrize("who", ["ada", "admin"])
+    @pytest.mark.parametrize("contacts", ["self", "participants", "everyone"])
+    def test_are_alike_with_contact_details_for_those_who_may_see_them(
+        self, site, request, ada, ben, people, who, contacts
+    ):
+        direct(ada, ben)
+        site.sign_in(request.getfixturevalue(who))
+        chosen = settings.PARLEY.model_copy(update={"contact_details": contacts})
+        with patch.object(settings, "PARLEY", chosen):
+            shown = site.alike("GET", "/api/users/").json()["results"]
+            assert people.username not in {each["username"] for each in shown}
+            assert {each["username"] for each in shown if each["email"]} >= {who}
+            for user_id in (ada.user_id, ben.user_id, ben.user_id.hex, people.user_id):
+                site.alike("GET", f"/api/users/{user_id}/")
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            *("?limit=2", "?limit=0", "?limit=999", "?search=", "?search=a", "?search=ADA&limit=1"),
+            *("?search=x&limit=3", "?search=nobody", "?search=ada&limit=3", "?users=map&limit=3"),
+        ],
+    )
+    def test_are_alike_from_page_to_page(self, site, ada, query):
+        site.sign_in(ada)
+        path = f"/api/users/{query}"
+        for name in ("next", "previous"):
+            while path:
+                previous, path = path, site.alike("GET", path).json()[name]
+            path = previous
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            *("?limit=x", "?cursor=x", "?search=%61", "?search=a+b", "?search=a&search=b"),
+            *(f"?search={'x' * 151}", "?role=x", "?users=x", "?format=json"),
+        ],
+    )
+    def test_that_are_asked_for_oddly_are_for_django(self, site, ada, query):
+        site.sign_in(ada)
+
+        site.alike("GET", f"/api/users/{query}", lane=False)
+
+    def test_take_a_cursor_in_its_own_search_alone(self, site, ada):
+        site.sign_in(ada)
+        path = site.alike("GET", "/api/users/?limit=1").json()["next"]
+
+        assert site.alike("GET", f"{path}&search=a", lane=False).status_code == 400
+
+    def test_who_are_not_there_are_told_of_alike(self, site, ada, admin, people):
+        site.sign_in(ada)
+        for user_id in (people.user_id, ids.new_id()):
+            assert site.alike("GET", f"/api/users/{user_id}/").status_code == 404
+        for path in ("me/", "x/", f"{ada.user_id}", f"{ada.user_id}/?users=map"):
+            site.alike("GET", f"/api/users/{path}", lane=False)
+        site.sign_in(admin)
+        assert site.alike("GET", f"/api/users/{people.user_id}/").status_code == 200
+
+    @pytest.mark.postgresql
+    def test_take_no_thread(self, site, ada, ben, monkeypatch):
+        monkeypatch.setattr(asking, "_answer", None)
+        site.sign_in(ada)
+
+        site.alike("GET", "/api/users/?search=a&limit=1")
+        site.alike("GET", f"/api/users/{ben.user_id}/")
+
+
 class TestStarring:
     def test_is_alike_and_may_be_done_again(self, site, ada, ben, mallory):
         talk = direct(ada, ben)

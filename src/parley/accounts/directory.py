@@ -7,13 +7,14 @@ other. Someone whom an earlier range has already shown is passed over in a later
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from parley.accounts.models import SEARCHED, User, search_key
 from parley.accounts.people import COLUMNS, Person, read_person, shown_to
-from parley.kernel.database import rows, text_parameter, text_value
+from parley.kernel.database import rows, text_parameter, text_value, uuid_value
 from parley.kernel.paging import Page, Position
 from parley.kernel.text import check_text
 
@@ -24,6 +25,8 @@ MOST_READS = 8
 
 # What each comparison, as "column operator", compares with.
 Bounds = dict[str, UUID | str]
+Columns = tuple[Any, ...]  # those of a person, as a driver gives them, and then the three keys
+Asked = tuple[str, list[Any]]
 
 READ_SQL = f"""
 SELECT {", ".join((*COLUMNS, *KEYS))} FROM accounts_user
@@ -55,9 +58,16 @@ class Range(NamedTuple):
 
 
 class Row(NamedTuple):
-    person: Person
-    keys: tuple[str, ...]
-    spot: Spot
+    place: int
+    columns: Columns
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(map(text_value, self.columns[len(COLUMNS) :]))
+
+    @property
+    def spot(self) -> Spot:
+        return Spot(self.place, self.keys[self.place], uuid_value(self.columns[0]))
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ class Search:
             return {f"{key} >=": ""}
         return {f"{key} >=": self.prefix, f"{key} <": self.prefix + LAST}
 
-    def statement(self, piece: Range, size: int) -> tuple[str, list[Any]]:
+    def statement(self, piece: Range, size: int) -> Asked:
         """Return what reads the first rows of a range in the direction of the walk."""
         key = KEYS[piece.place]
         # Among equal keys the key orders nothing, and MariaDB would sort for it.
@@ -102,21 +112,13 @@ class Search:
         )
         return sql, [*map(_parameter, piece.bounds.values()), size]
 
-    def read(self, piece: Range, size: int) -> list[Row]:
-        return [_row(row, piece.place) for row in rows(*self.statement(piece, size))]
-
     def was_shown(self, row: Row) -> bool:
         """Whether an earlier range has this person too."""
-        return any(key.startswith(self.prefix) for key in row.keys[: row.spot.place])
+        return any(key.startswith(self.prefix) for key in row.keys[: row.place])
 
 
 def _parameter(value: UUID | str) -> Any:
     return text_parameter(value) if isinstance(value, str) else value
-
-
-def _row(columns: tuple[Any, ...], place: int) -> Row:
-    person, keys = read_person(columns), tuple(map(text_value, columns[len(COLUMNS) :]))
-    return Row(person, keys, Spot(place, keys[place], person.user_id))
 
 
 def list_people(
@@ -126,36 +128,57 @@ def list_people(
 
     :raises Invalid: the search is too long, or holds what no name can hold.
     """
-    check_text(search, attr="search", longest=SEARCHED, may_be_blank=True)
-    backward = position is not None and position.backward
-    wanted = Search(search_key(search), backward)
-    found, rest = _walk(wanted, Spot.at(position) if position else None, size)
-    page = _page(found[:size], rest, backward=backward, is_first=position is None)
-    return page.with_items(shown_to(viewer, [row.person for row in page.items]))
+    walk = Walk(search=search, position=position, size=size)
+    while asked := walk.asks():
+        walk.take(rows(*asked))
+    page = walk.page()
+    return page.with_items(shown_to(viewer, map(read_person, page.items)))
 
 
-def _walk(wanted: Search, start: Spot | None, size: int) -> tuple[list[Row], Spot | None]:
-    """Return the rows of a page, and the spot past which there may be more."""
-    found: list[Row] = []
-    last = start
-    todo = wanted.ranges(start)
-    for _ in range(MOST_READS):
-        if not todo:
-            return found, None
-        piece = todo.pop(0)
-        read = wanted.read(piece, size + 1)
-        found += [row for row in read if not wanted.was_shown(row)]
-        if len(found) > size:
-            return found, found[size - 1].spot
-        if len(read) > size:
-            last = read[-1].spot
-            todo = wanted.ranges(last)
-    return found, last if todo else None
+class Walk:
+    """The way to one page of the directory, whoever asks the database on it; people come as
+    everyone may see them.
 
+    :raises Invalid: as ``list_people`` does.
+    """
 
-def _page(rows: list[Row], rest: Spot | None, *, backward: bool, is_first: bool) -> Page[Row]:
-    onward = rest.position(backward=backward) if rest else None
-    back = None if is_first or not rows else rows[0].spot.position(backward=not backward)
-    if backward:
-        return Page(rows[::-1], next=back, previous=onward)
-    return Page(rows, next=onward, previous=back)
+    def __init__(self, *, search: str, position: Position | None, size: int) -> None:
+        check_text(search, attr="search", longest=SEARCHED, may_be_blank=True)
+        self._size, self._start = size, position
+        self._wanted = Search(search_key(search), position is not None and position.backward)
+        self._found: list[Row] = []
+        self._last = Spot.at(position) if position else None
+        self._todo = self._wanted.ranges(self._last)
+        self._reads = 0
+
+    def asks(self) -> Asked | None:
+        """Return the statement whose rows are needed next; none at the end."""
+        if not self._todo or self._is_full or self._reads == MOST_READS:
+            return None
+        return self._wanted.statement(self._todo[0], self._size + 1)
+
+    def take(self, read: Sequence[Columns]) -> None:
+        """Go on with the rows of that statement."""
+        piece = self._todo.pop(0)
+        self._reads += 1
+        some = [Row(piece.place, columns) for columns in read]
+        self._found += [row for row in some if not self._wanted.was_shown(row)]
+        if len(some) > self._size and not self._is_full:
+            self._last = some[-1].spot
+            self._todo = self._wanted.ranges(self._last)
+
+    def page(self) -> Page[Columns]:
+        """Return what was found, and where to go on."""
+        shown, backward = self._found[: self._size], self._wanted.backward
+        last = shown[-1].spot if self._is_full else self._last if self._todo else None
+        onward = last.position(backward=backward) if last else None
+        is_first = self._start is None or not shown
+        back = None if is_first else shown[0].spot.position(backward=not backward)
+        items = [row.columns for row in shown]
+        if backward:
+            return Page(items[::-1], next=back, previous=onward)
+        return Page(items, next=onward, previous=back)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._found) > self._size

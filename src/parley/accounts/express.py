@@ -1,4 +1,6 @@
-"""Who a credential proves, asked from an event loop: the questions of ``queries``."""
+"""Who a credential proves, and who there is, asked from an event loop: the questions of
+``queries``.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,20 @@ from uuid import UUID
 from django.contrib.sessions.backends.db import SessionStore
 from django.utils.crypto import constant_time_compare
 
-from parley.accounts.models import User
+from parley.accounts.directory import Columns, Walk
+from parley.accounts.models import Role, User
 from parley.accounts.operations.credentials import COARSE
 from parley.accounts.people import COLUMNS, Person, read_person
-from parley.accounts.queries import LIVE_OPAQUE, LIVE_SIGN_IN, SESSION_SQL, addressed
-from parley.kernel.async_database import rows
+from parley.accounts.queries import (
+    LIVE_OPAQUE,
+    LIVE_SIGN_IN,
+    SESSION_SQL,
+    UserNotFound,
+    addressed,
+)
+from parley.kernel.async_database import database, rows
 from parley.kernel.database import instant_value, uuid_value
+from parley.kernel.paging import Page, Position
 from parley.kernel.text import is_storable
 
 PERSON = ", ".join(f"u.{column}" for column in COLUMNS)
@@ -22,6 +32,7 @@ TOKEN_SQL = f"SELECT {PERSON}, t.token_id, t.last_used_at {LIVE_OPAQUE}"
 USER_SQL = (
     f"SELECT {PERSON}, u.security_stamp FROM accounts_user u WHERE u.user_id = %s AND u.is_active"  # noqa: S608
 )
+SEEN_SQL = f"SELECT {PERSON} FROM accounts_user u WHERE u.user_id = %s AND (u.is_active OR %s)"  # noqa: S608
 RECIPIENT_SQL = "SELECT user_id FROM accounts_user WHERE {column} = %s AND is_active"
 
 
@@ -68,3 +79,28 @@ async def find_recipient(*, name: str) -> UUID | None:
     column, key = addressed(name)
     found = await rows(RECIPIENT_SQL.format(column=column), [key])
     return uuid_value(found[0][0]) if found else None
+
+
+# --- on PostgreSQL, as rows that begin with a person in text, contact details included ------------
+
+
+async def list_people(*, search: str, position: Position | None, size: int) -> Page[Columns]:
+    """Return one page of the directory, as ``queries.list_people`` does.
+
+    :raises Invalid: as there.
+    """
+    walk = Walk(search=search, position=position, size=size)
+    while asked := walk.asks():
+        walk.take(await database().rows(*asked, as_text=True))
+    return walk.page()
+
+
+async def get_person(*, viewer: User, user_id: UUID) -> Columns:
+    """Return one person, as ``queries.get_person`` does.
+
+    :raises UserNotFound: as there.
+    """
+    found = await database().rows(SEEN_SQL, [user_id, viewer.role == Role.ADMIN], as_text=True)
+    if not found:
+        raise UserNotFound
+    return found[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import UUID
@@ -52,6 +53,14 @@ from parley.http.throttling import SignUpThrottle
 SEARCH: Text = Text(
     "search", "How a username, a full name or a last name begins.", longest=SEARCHED
 )
+
+
+def scope_of(query: Mapping[str, str]) -> str:
+    """Return where a cursor of the directory is valid: in its own search.
+
+    :raises Invalid: what is looked for is no text.
+    """
+    return f"people.{SEARCH.read(query)}"
 
 
 class RegistrationViewSet(BaseViewSet):
@@ -134,8 +143,7 @@ class PeopleViewSet(BaseViewSet):
 
     @property
     def scope(self) -> str:
-        """A cursor belongs to its search."""
-        return f"people.{SEARCH.read(self.request.query_params)}"
+        return scope_of(self.request.query_params)
 
     @operation(answers={200: page_of(UserSerializer)}, takes=(SEARCH, LIMIT, CURSOR))
     def list(self, request: Request) -> Response:

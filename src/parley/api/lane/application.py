@@ -25,8 +25,9 @@ from parley.http.guard import Application, Message, Receive, Scope, Send
 from parley.http.throttling import wait_for
 from parley.kernel import ids
 
-CONVERSATIONS, MESSAGES = "/api/conversations/", "/api/messages/"
-CONVERSATION, MESSAGE = f"{CONVERSATIONS}<id>/", f"{MESSAGES}<id>/"
+CONVERSATIONS, MESSAGES, USERS = "/api/conversations/", "/api/messages/", "/api/users/"
+CONVERSATION, MESSAGE, USER = (f"{each}<id>/" for each in (CONVERSATIONS, MESSAGES, USERS))
+ABOVE = (CONVERSATIONS, MESSAGES, USERS)
 LIST, ONE = b"GET, POST, HEAD, OPTIONS", b"GET, HEAD, OPTIONS"
 CHANGEABLE = b"GET, PUT, PATCH, DELETE, HEAD, OPTIONS"
 LOST = (psycopg.Error, DatabaseError, InterfaceError)
@@ -51,6 +52,8 @@ def _reading(by: ModuleType) -> dict[tuple[str, str], Route]:
         ("GET", f"{CONVERSATION}messages/"): Route(by.prepare_history, LIST),
         ("GET", "/api/unread/"): Route(by.prepare_unread, ONE),
         ("GET", "/api/sync/"): Route(by.prepare_sync, ONE),
+        ("GET", USERS): Route(by.prepare_users, ONE),
+        ("GET", USER): Route(by.prepare_user, b"GET, PATCH, HEAD, OPTIONS"),
         ("POST", f"{CONVERSATION}read/"): Route(by.prepare_read, b"POST, OPTIONS"),
     }
 
@@ -178,11 +181,11 @@ class Lane:
 def _route(
     routes: Mapping[tuple[str, str], Route], method: str, path: str
 ) -> tuple[Route | None, UUID | None]:
-    """Return what answers here, and for which conversation or message."""
+    """Return what answers here, and for which conversation, message or person."""
     found = routes.get((method, path))
     if found is not None:
         return found, None
-    above = next((each for each in (CONVERSATIONS, MESSAGES) if path.startswith(each)), None)
+    above = next((each for each in ABOVE if path.startswith(each)), None)
     if above is None:
         return None, None
     text, _, below = path.removeprefix(above).partition("/")

@@ -10,6 +10,8 @@ from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from parley.accounts import queries as accounts
+from parley.accounts.people import Person
+from parley.api.accounts.people import SEARCH, scope_of
 from parley.api.conversations import FILTERS, MANY, read_filters
 from parley.api.lane.answers import Answer, encode
 from parley.api.lane.credentials import Proved
@@ -25,13 +27,14 @@ from parley.messaging import operations, queries
 from parley.messaging.seen import SeenConversation, SeenMessage
 from parley.messaging.sync import sync
 
-T = TypeVar("T", SeenMessage, SeenConversation)
+T = TypeVar("T", SeenMessage, SeenConversation, Person)
 Prepared = Callable[[], Awaitable[Answer]]
 Prepare = Callable[..., Awaitable[Prepared]]
 
 PAGED = {LIMIT.name, CURSOR.name, USERS.name}
 PLACE_NAMES = {place.name for place in PLACES}
 INBOX_NAMES = {parameter.name for parameter in FILTERS}
+NOBODY = wire.People({})
 HISTORY_SCOPE, INBOX_SCOPE = "HistoryViewSet.list", "ConversationViewSet.list"
 
 
@@ -41,6 +44,15 @@ class Paging(NamedTuple):
     size: int
     position: Position | None
     compact: bool
+
+
+class Search(NamedTuple):
+    """What part of the directory is asked for; ``scope`` is where its cursors are valid."""
+
+    size: int
+    position: Position | None
+    search: str
+    scope: str
 
 
 async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
@@ -60,7 +72,7 @@ async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUI
             size=paging.size,
         )
         people = _people(proved, found.items, compact=paging.compact)
-        return _page(request, found, wire.message, people, HISTORY_SCOPE)
+        return _page(request, found, partial(wire.message, people=people), HISTORY_SCOPE, people)
 
     return partial(_answer, ask)
 
@@ -78,7 +90,8 @@ async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
             viewer=proved.viewer, **filters, position=paging.position, size=paging.size
         )
         people = _people(proved, found.items, compact=paging.compact)
-        return _page(request, found, wire.conversation, people, INBOX_SCOPE)
+        write = partial(wire.conversation, people=people)
+        return _page(request, found, write, INBOX_SCOPE, people)
 
     return partial(_answer, ask)
 
@@ -131,6 +144,31 @@ def _starring(*, starred: bool) -> Prepare:
 
 
 prepare_star, prepare_unstar = _starring(starred=True), _starring(starred=False)
+
+
+async def prepare_users(request: Arrived, proved: Proved) -> Prepared:
+    """Return what answers ``GET /api/users/``."""
+    size, position, search, scope = read_search(request)
+
+    def ask() -> Answer:
+        found = accounts.list_people(
+            viewer=proved.viewer, search=search, position=position, size=size
+        )
+        return _page(request, found, wire.person, scope)
+
+    return partial(_answer, ask)
+
+
+async def prepare_user(request: Arrived, proved: Proved, user_id: UUID) -> Prepared:
+    """Return what answers ``GET /api/users/{id}/``."""
+    if request.query:
+        raise NotMine
+
+    def ask() -> Answer:
+        found = accounts.get_person(viewer=proved.viewer, user_id=user_id)
+        return Answer(200, encode(wire.person(found)))
+
+    return partial(_answer, ask)
 
 
 async def prepare_unread(request: Arrived, proved: Proved) -> Prepared:
@@ -199,6 +237,19 @@ def read_paging(request: Arrived, scope: str, more: Collection[str]) -> Paging:
     return Paging(LIMIT.read(query), read_cursor(query, scope=scope), USERS.read(query) == "map")
 
 
+def read_search(request: Arrived) -> Search:
+    """Return what part of the directory is asked for.
+
+    :raises NotMine: that is said in no way that is understood here.
+    """
+    try:
+        scope = scope_of(request.query)
+        paging = read_paging(request, scope, {SEARCH.name})
+    except Invalid:
+        raise NotMine from None
+    return Search(paging.size, paging.position, SEARCH.read(request.query), scope)
+
+
 async def _answer(ask: Callable[[], Answer]) -> Answer:
     return await readers().ask(ask)
 
@@ -219,11 +270,10 @@ def _people(
 def _page(
     request: Arrived,
     found: Page[T],
-    write: Callable[[T, wire.People], wire.Json],
-    people: wire.People,
+    write: Callable[[T], wire.Json],
     scope: str,
+    people: wire.People = NOBODY,
 ) -> Answer:
     following, previous = links(found, address=request.address, scope=scope)
-    shown = (write(each, people) for each in found.items)
-    page = wire.page(shown, following=following, previous=previous)
+    page = wire.page(map(write, found.items), following=following, previous=previous)
     return Answer(200, encode(page | people.beside()))

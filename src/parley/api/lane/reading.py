@@ -1,15 +1,18 @@
-"""Reading in the lane by statements of its own, on PostgreSQL: the history, the inbox, how much is
-unread, whether anything is new. What they do not cover is asked as on any database (``asking``).
+"""Reading in the lane by statements of its own, on PostgreSQL: the history, the inbox, people, how
+much is unread, whether anything is new. What they do not cover is asked as on any database
+(``asking``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from itertools import chain
 from uuid import UUID
 
 from django.conf import settings
 
+from parley.accounts import express as accounts
 from parley.accounts.models import Role
 from parley.api.conversations import FEW
 from parley.api.lane import asking, texts
@@ -21,6 +24,7 @@ from parley.api.lane.asking import (
     PLACE_NAMES,
     Prepared,
     read_paging,
+    read_search,
     read_seq,
 )
 from parley.api.lane.credentials import Proved
@@ -91,6 +95,31 @@ async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
             nests = last if messages else ()
             shown.append(texts.conversation(row, nested[row[0]], nests, last))
         return _page(request, found, shown, known if compact else None, INBOX_SCOPE)
+
+    return answer
+
+
+async def prepare_users(request: Arrived, proved: Proved) -> Prepared:
+    """Return what answers ``GET /api/users/``."""
+    if _sees_by_acquaintance():
+        return await asking.prepare_users(request, proved)
+    size, position, search, scope = read_search(request)
+
+    async def answer() -> Answer:
+        found = await accounts.list_people(search=search, position=position, size=size)
+        return _page(request, found, map(_writer(proved), found.items), None, scope)
+
+    return answer
+
+
+async def prepare_user(request: Arrived, proved: Proved, user_id: UUID) -> Prepared:
+    """Return what answers ``GET /api/users/{id}/``."""
+    if request.query or _sees_by_acquaintance():
+        return await asking.prepare_user(request, proved, user_id)
+
+    async def answer() -> Answer:
+        found = await accounts.get_person(viewer=proved.viewer, user_id=user_id)
+        return Answer(200, escape(_writer(proved)(found).encode()))
 
     return answer
 
@@ -168,10 +197,15 @@ def _people(
     proved: Proved, rows: Iterable[Row], *, compact: bool
 ) -> tuple[dict[str, str], texts.Users]:
     """Return the people of rows, and what stands where one of them is named."""
+    known = texts.people(rows, _writer(proved))
+    return known, texts.Compact() if compact else known
+
+
+def _writer(proved: Proved) -> texts.Writer:
+    """Return what writes people, with the contact details that the viewer may see."""
     viewer = proved.viewer
     sees_all = settings.PARLEY.contact_details == "everyone" or viewer.role == Role.ADMIN
-    known = texts.people(rows, viewer_id=str(viewer.user_id), sees_all=sees_all)
-    return known, texts.Compact() if compact else known
+    return partial(texts.person, viewer_id=str(viewer.user_id), sees_all=sees_all)
 
 
 def _page(

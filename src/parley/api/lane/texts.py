@@ -7,7 +7,7 @@ where the sample stood. So an answer of thousands of values is filled in, not bu
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from inspect import signature
@@ -26,6 +26,7 @@ from parley.messaging.unread import LIST_CAP, SCAN
 
 Row = Sequence[Any]
 PersonRow = tuple[Any, ...]  # text, or nothing
+Writer = Callable[[PersonRow], str]
 Users = Mapping[str, str]  # the JSON that stands where a user is named, by id
 
 PERSON_WIDTH = len(COLUMNS)
@@ -162,16 +163,22 @@ def _person_without_contact(row: PersonRow) -> str:
     return _person((*row[:4], None, None, *row[6:]))
 
 
-def people(rows: Iterable[Row], *, viewer_id: str, sees_all: bool) -> dict[str, str]:
+def person(row: PersonRow, *, viewer_id: str, sees_all: bool) -> str:
+    """Return the JSON of the person that a row begins with; contact details of others only with
+    ``sees_all``.
+    """
+    write = _person if sees_all or row[0] == viewer_id else _person_without_contact
+    return write(row[:PERSON_WIDTH])
+
+
+def people(rows: Iterable[PersonRow], write: Writer) -> dict[str, str]:
     """Return the JSON of the people of rows that end with ``PERSON``, some of which may hold
-    nobody; contact details of others only with ``sees_all``.
+    nobody.
     """
     found: dict[str, str] = {}
     for row in rows:
         user_id = row[-PERSON_WIDTH]
         if user_id is not None and user_id not in found:
-            is_open = sees_all or user_id == viewer_id
-            write = _person if is_open else _person_without_contact
             found[user_id] = write(row[-PERSON_WIDTH:])
     return found
 
