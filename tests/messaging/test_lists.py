@@ -170,6 +170,7 @@ class TestListMessages:
             ({"box": "inbox"}, "2.3 1.3 0.3 2.1 1.1 0.1"),
             ({"box": "sent"}, "2.2 1.2 0.2 2.0 1.0 0.0"),
             ({"unread_only": True}, "2.3 1.3 0.3 2.1 1.1 0.1"),
+            ({"box": "sent", "unread_only": True}, ""),
         ],
     )
     @pytest.mark.parametrize("size", [1, 2, 5, 50])

@@ -210,9 +210,11 @@ def _edge_of(seen: tuple[SeenMessage, Any]) -> Edge:
 
 
 def _walk(wanted: Wanted, n: int) -> list[Edge]:
+    if wanted.box == "sent" and wanted.unread_only:
+        return []  # one's own are read
     if wanted.starred_only:
         return _starred(wanted, n)
-    if wanted.box == "sent" and wanted.everywhere and not wanted.unread_only:
+    if wanted.box == "sent" and wanted.everywhere:
         return _sent(wanted, n)
     if not wanted.everywhere:
         return _merge(wanted, n)
