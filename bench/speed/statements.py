@@ -74,7 +74,7 @@ def inbox() -> Iterator[str]:
     yield put(express.INBOXES[False], [WHO, *edge, "26", WHO])
     ids = f"SELECT array_agg(conversation_id) FROM ({PAGE}) AS i"  # noqa: S608
     kinds = f"SELECT array_agg(false) FROM ({PAGE}) AS k"  # noqa: S608
-    yield put(express.MEMBERS, [f"({ids})", f"({kinds})"])
+    yield put(express.MEMBERS_OF_MANY, [f"({ids})", f"({kinds})"])
 
 
 def read() -> Iterator[str]:

@@ -30,6 +30,7 @@ from parley.messaging import express_sync, group_commit, operations
 from parley.messaging import sync as sync_module
 from parley.messaging.models import Mark, Message
 from parley.messaging.operations.following import make_heavy
+from parley.messaging.unread import LIST_CAP
 from tests.conftest import PASSWORD
 from tests.realtime.conftest import in_thread
 from tests.talk import direct, group, say, write_to
@@ -523,6 +524,50 @@ class TestReading:
         for each in (talk, direct(ada, ben), talk.hex):
             site.alike("GET", f"/api/conversations/{each}/{query}")
 
+    @pytest.mark.parametrize("query", ["", "?messages=0&users=map"])
+    def test_one_of_any_kind_is_alike(self, site, ada, inbox, query):
+        site.sign_in(ada)
+
+        for each in inbox:
+            site.alike("GET", f"/api/conversations/{each}/{query}")
+
+    def test_one_that_is_muted_archived_and_emptied_is_alike(self, site, ada, ben):
+        talk = direct(ada, ben)
+        site.sign_in(ada)
+        message_id = say(ben, talk).message_id
+        now = timezone.now()
+        conversations.set_own(viewer=ada, conversation_id=talk, archived_at=now, muted_until=now)
+
+        archived = site.alike("GET", f"/api/conversations/{talk}/").json()
+        operations.remove_message(viewer=ada, message_id=message_id)
+        emptied = site.alike("GET", f"/api/conversations/{talk}/").json()
+        say(ben, talk)
+        back = site.alike("GET", f"/api/conversations/{talk}/").json()
+
+        assert archived["me"]["archived_at"]
+        assert archived["me"]["muted_until"]
+        assert (emptied["messages"], emptied["last_message"]) == ([], None)
+        assert back["me"]["archived_at"] is None
+
+    def test_one_with_much_unread_is_alike(self, site, ada, ben):
+        talk = direct(ada, ben)
+        for n in range(LIST_CAP + 1):
+            say(ben, talk, str(n))
+        site.sign_in(ada)
+
+        shown = site.alike("GET", f"/api/conversations/{talk}/").json()
+
+        assert (shown["unread_count"], shown["unread_capped"]) == (LIST_CAP + 1, False)
+        assert len(shown["messages"]) == 20
+        assert site.alike("GET", "/api/conversations/").json()["results"][0]["unread_capped"]
+
+    @pytest.mark.postgresql
+    def test_one_takes_no_thread(self, site, ada, inbox, monkeypatch):
+        monkeypatch.setattr(asking, "_answer", None)
+        site.sign_in(ada)
+
+        site.alike("GET", f"/api/conversations/{inbox[0]}/?messages=100")
+
     @pytest.mark.parametrize("query", ["?messages=x", "?users=x", "?limit=1", "?format=json"])
     def test_one_that_is_asked_for_oddly_is_for_django(self, site, ada, talk, query):
         site.sign_in(ada)
@@ -648,6 +693,7 @@ class TestReading:
             with patch.object(settings, "PARLEY", chosen):
                 site.alike("GET", f"/api/conversations/{say_hello}/messages/")
                 site.alike("GET", "/api/conversations/")
+                site.alike("GET", f"/api/conversations/{say_hello}/")
                 fence.tick(unless_within=timedelta(0))
                 site.alike("GET", "/api/sync/")
 

@@ -7,6 +7,7 @@ hides what is not for the viewer.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -107,7 +108,7 @@ def _revision(row: Row) -> tuple[int]:
     return (row[REVISION],)
 
 
-# --- the inbox ------------------------------------------------------------------------------------
+# --- conversations --------------------------------------------------------------------------------
 
 START = "GREATEST(p.watermark, p.visible_after, c.purged_seq)"
 
@@ -139,16 +140,18 @@ CONVERSATION = (
     "c.conversation_id, c.kind, c.title, c.created_at, c.changed_at, c.last_seq, c.revision,"
     " c.member_count, c.active_gen, c.active_at"
 )
-MINE = "p.member_role, p.read_seq, p.watermark, p.muted_until, p.pinned_at"
-INBOX = """
+MINE = (
+    "p.member_role, p.read_seq, p.watermark, p.muted_until,"
+    " CASE WHEN p.archived_seq >= c.last_seq THEN p.archived_at END AS archived_at, p.pinned_at"
+)
+# A row is one of the viewer's conversations and, newest first, one of its messages, if it has any.
+SHOWN = """
 WITH page AS MATERIALIZED (
     SELECT {conversation}, {mine}, {start} AS start, {unread} AS unread,
            GREATEST(p.visible_after, c.purged_seq) AS hidden
       FROM conversations_participant p
       JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
-     WHERE p.user_id = %s AND p.left_at IS NULL
-       AND (p.archived_seq IS NULL OR p.archived_seq < c.last_seq)
-       AND {chosen})
+     WHERE p.user_id = %s AND p.left_at IS NULL AND {chosen})
 SELECT page.*, {message}, m.flags, page.watermark, {person}
   FROM page
   LEFT JOIN LATERAL (
@@ -156,23 +159,33 @@ SELECT page.*, {message}, m.flags, page.watermark, {person}
          LEFT JOIN messaging_mark k
            ON k.user_id = %s AND k.conversation_id = m.conversation_id AND k.seq = m.seq
         WHERE m.conversation_id = page.conversation_id AND m.seq > page.hidden AND {not_removed}
-        ORDER BY m.seq DESC LIMIT 1) AS m ON true
+        ORDER BY m.seq DESC LIMIT {messages}) AS m ON true
   LEFT JOIN accounts_user u ON u.user_id = m.sender_id
- ORDER BY page.active_gen {order}, page.active_at {order}, page.conversation_id {order}
+ ORDER BY {order}
 """
 
 
-def _inbox(chosen: str, order: str) -> str:
-    return INBOX.format(
+def _shown(chosen: str, order: str, *, cap: int, messages: str) -> str:
+    return SHOWN.format(
         conversation=CONVERSATION,
         mine=MINE,
         start=START,
-        unread=unread(LIST_CAP),
+        unread=unread(cap),
         message=MESSAGE,
         person=PERSON,
         not_removed=NOT_REMOVED,
-        chosen=chosen.format(order=order),
+        chosen=chosen,
         order=order,
+        messages=messages,
+    )
+
+
+def _inbox(chosen: str, order: str) -> str:
+    return _shown(
+        f"(p.archived_seq IS NULL OR p.archived_seq < c.last_seq) AND {chosen.format(order=order)}",
+        f"page.active_gen {order}, page.active_at {order}, page.conversation_id {order}",
+        cap=LIST_CAP,
+        messages="1",
     )
 
 
@@ -181,25 +194,39 @@ PAST = """(c.active_gen, c.active_at, c.conversation_id) {word} (%s, %s, %s)
      LIMIT %s"""
 INBOXES = {False: _inbox(PAST.format(word="<"), "DESC"), True: _inbox(PAST.format(word=">"), "ASC")}
 OF_INBOX = _inbox("p.conversation_id = ANY(%s::uuid[])", "DESC")
-PAGE_WIDTH = 18
+ONE = _shown("p.conversation_id = %s", "m.seq DESC", cap=CAP, messages="%s")
+PAGE_WIDTH = 19
 WATERMARK_OF_PAGE = 12
 # Hiding a direct conversation does not leave it.
-MEMBERS = f"""
+MEMBERS = """
 SELECT p.conversation_id, p.user_id, p.member_role, p.read_seq, p.delivered_seq, p.joined_at,
-       {PERSON}
-  FROM unnest(%s::uuid[], %s::boolean[]) AS wanted (conversation_id, is_direct)
+       {person}
+  FROM {wanted}
  CROSS JOIN LATERAL (
        (SELECT p.* FROM conversations_participant p
          WHERE NOT wanted.is_direct AND p.conversation_id = wanted.conversation_id
            AND p.left_at IS NULL
-         ORDER BY p.joined_at, p.user_id LIMIT {MOST_NESTED})
+         ORDER BY p.joined_at, p.user_id LIMIT {most})
         UNION ALL
        (SELECT p.* FROM conversations_participant p
          WHERE wanted.is_direct AND p.conversation_id = wanted.conversation_id
-         ORDER BY p.joined_at, p.user_id LIMIT {MOST_NESTED})) AS p
+         ORDER BY p.joined_at, p.user_id LIMIT {most})) AS p
   JOIN accounts_user u ON u.user_id = p.user_id
  ORDER BY p.joined_at, p.user_id
-"""  # noqa: S608
+"""
+
+
+def _members(wanted: str) -> str:
+    return MEMBERS.format(wanted=wanted, person=PERSON, most=MOST_NESTED)
+
+
+MEMBERS_OF_MANY = _members(
+    "unnest(%s::uuid[], %s::boolean[]) AS wanted (conversation_id, is_direct)"
+)
+MEMBERS_OF_ONE = _members("""
+    (SELECT c.conversation_id, c.kind = 'direct' AS is_direct FROM conversations_conversation c
+      WHERE c.conversation_id = %s) AS wanted
+""")
 NEWEST_EDGE = (LAST, from_micros(2**57), UUID(int=2**128 - 1))
 
 
@@ -211,7 +238,7 @@ async def list_conversations(
     asked = [viewer_id, *_edge(position), size + 1, viewer_id]
     found = await database().rows(INBOXES[backward], asked, as_text=True)
     page = Page.cut(found, size=size, position=position, key=_activity)
-    return page, await _members(page.items)
+    return page, await _members_of(page.items)
 
 
 async def find_conversations(
@@ -222,14 +249,32 @@ async def find_conversations(
     """
     asked = [viewer_id, array(conversation_ids), viewer_id]
     found = await database().rows(OF_INBOX, asked, as_text=True)
-    return {row[0]: row for row in found}, await _members(found)
+    return {row[0]: row for row in found}, await _members_of(found)
 
 
-async def _members(found: Sequence[Row]) -> list[Row]:
+async def get_conversation(
+    *, viewer_id: UUID, conversation_id: UUID, messages: int
+) -> tuple[list[Row], list[Row]]:
+    """Return one conversation as ``list_conversations`` has it, by a row for each of its newest
+    ``messages``, or else one; and its members.
+
+    :raises ConversationNotFound: the viewer is not in it.
+    """
+    asked = [viewer_id, conversation_id, viewer_id, messages]
+    found, members = await asyncio.gather(
+        database().rows(ONE, asked, as_text=True),
+        database().rows(MEMBERS_OF_ONE, [conversation_id], as_text=True),
+    )
+    if not found:
+        raise ConversationNotFound
+    return found, members
+
+
+async def _members_of(found: Sequence[Row]) -> list[Row]:
     if not found:
         return []
     asked = [array(row[0] for row in found), array(row[1] == "direct" for row in found)]
-    return await database().rows(MEMBERS, asked, as_text=True)
+    return await database().rows(MEMBERS_OF_MANY, asked, as_text=True)
 
 
 def array(values: Iterable[object]) -> str:

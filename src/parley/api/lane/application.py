@@ -49,6 +49,7 @@ def _reading(by: ModuleType) -> dict[tuple[str, str], Route]:
     """Return the routes that PostgreSQL has statements of its own for."""
     return {
         ("GET", CONVERSATIONS): Route(by.prepare_inbox, LIST),
+        ("GET", CONVERSATION): Route(by.prepare_conversation, CHANGEABLE),
         ("GET", f"{CONVERSATION}messages/"): Route(by.prepare_history, LIST),
         ("GET", "/api/unread/"): Route(by.prepare_unread, ONE),
         ("GET", "/api/sync/"): Route(by.prepare_sync, ONE),
@@ -61,7 +62,6 @@ def _reading(by: ModuleType) -> dict[tuple[str, str], Route]:
 ALIKE = {
     ("POST", MESSAGES): Route(sending.prepare, LIST, "send"),
     ("POST", f"{CONVERSATION}messages/"): Route(sending.prepare_in, LIST, "send"),
-    ("GET", CONVERSATION): Route(asking.prepare_conversation, CHANGEABLE),
     ("GET", MESSAGE): Route(asking.prepare_message, CHANGEABLE),
     ("PUT", f"{MESSAGE}star/"): Route(asking.prepare_star, b"PUT, DELETE, OPTIONS"),
     ("DELETE", f"{MESSAGE}star/"): Route(asking.prepare_unstar, b"PUT, DELETE, OPTIONS"),

@@ -98,12 +98,7 @@ async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
 
 async def prepare_conversation(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
     """Return what answers ``GET /api/conversations/{id}/``."""
-    if not request.query.keys() <= {MANY.name, USERS.name}:
-        raise NotMine
-    try:
-        messages, compact = MANY.read(request.query), USERS.read(request.query) == "map"
-    except Invalid:
-        raise NotMine from None
+    messages, compact = read_shape(request)
 
     def ask() -> Answer:
         seen = queries.get_conversation(
@@ -235,6 +230,20 @@ def read_paging(request: Arrived, scope: str, more: Collection[str]) -> Paging:
     if not query.keys() <= PAGED | set(more):
         raise NotMine
     return Paging(LIMIT.read(query), read_cursor(query, scope=scope), USERS.read(query) == "map")
+
+
+def read_shape(request: Arrived) -> tuple[int, bool]:
+    """Return how many messages of one conversation are asked for, and whether people are to stand
+    beside it.
+
+    :raises NotMine: that is said in no way that is understood here.
+    """
+    if not request.query.keys() <= {MANY.name, USERS.name}:
+        raise NotMine
+    try:
+        return MANY.read(request.query), USERS.read(request.query) == "map"
+    except Invalid:
+        raise NotMine from None
 
 
 def read_search(request: Arrived) -> Search:

@@ -1,6 +1,6 @@
-"""Reading in the lane by statements of its own, on PostgreSQL: the history, the inbox, people, how
-much is unread, whether anything is new. What they do not cover is asked as on any database
-(``asking``).
+"""Reading in the lane by statements of its own, on PostgreSQL: the history, the inbox, one
+conversation, people, how much is unread, whether anything is new. What they do not cover is asked
+as on any database (``asking``).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from parley.api.lane.asking import (
     read_paging,
     read_search,
     read_seq,
+    read_shape,
 )
 from parley.api.lane.credentials import Proved
 from parley.api.lane.requests import Arrived, NotMine
@@ -40,6 +41,7 @@ from parley.messaging import express, express_sync
 from parley.messaging.express import Row
 from parley.messaging.express_sync import Caught
 from parley.messaging.sync import ticker
+from parley.messaging.unread import CAP
 
 
 async def prepare_history(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
@@ -95,6 +97,28 @@ async def prepare_inbox(request: Arrived, proved: Proved) -> Prepared:
             nests = last if messages else ()
             shown.append(texts.conversation(row, nested[row[0]], nests, last))
         return _page(request, found, shown, known if compact else None, INBOX_SCOPE)
+
+    return answer
+
+
+async def prepare_conversation(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
+    """Return what answers ``GET /api/conversations/{id}/``."""
+    if _sees_by_acquaintance():
+        return await asking.prepare_conversation(request, proved, conversation_id)
+    messages, compact = read_shape(request)
+
+    async def answer() -> Answer:
+        viewer_id = proved.viewer.user_id
+        found, members = await express.get_conversation(
+            viewer_id=viewer_id, conversation_id=conversation_id, messages=max(messages, 1)
+        )
+        known, named = _people(proved, chain(members, found), compact=compact)
+        said = (row[express.PAGE_WIDTH :] for row in reversed(found))
+        newest = texts.messages(said, named, viewer_id=str(viewer_id))
+        nested = texts.participants(members, named, compact=compact)[found[0][0]]
+        shown = newest if messages else ()
+        text = texts.conversation(found[0], nested, shown, newest[-1:], cap=CAP)
+        return Answer(200, escape(texts.whole(text, known if compact else None)))
 
     return answer
 

@@ -91,7 +91,7 @@ CONVERSATION = template(
             messages=[],
             last_message=None,
             reset=False,
-            me=_sample(Me, muted_until=AT[2], archived_at=None, pinned_at=AT[3]),
+            me=_sample(Me, muted_until=AT[2], archived_at=AT[3], pinned_at=AT[4]),
         ),
         wire.People({}),
     )
@@ -100,7 +100,7 @@ CONVERSATION = template(
     *("~conversation_id", '"~participants"', T1, '"~messages"', "~kind", '"~title"'),
     *('"~last_seq"', '"~revision"', T2, '"~participant_count"', '"~unread_count"'),
     *('"~unread_capped"', '"~last_message"', "~member_role", '"~read_seq"', '"~watermark"'),
-    *(f'"{T3}"', f'"{T4}"'),
+    *(f'"{T3}"', f'"{T4}"', f'"{T5}"'),
 )
 PAGE = template(
     wire.page([{"~": 1}], following="~next", previous="~previous"),
@@ -190,10 +190,12 @@ class Compact(dict[str, str]):
         return f'"{user_id}"'
 
 
-def beside(users: Users) -> str:
-    """Return the people of a compact answer, as what ends its object."""
+def whole(text: str, users: Users | None) -> bytes:
+    """Return a whole answer; with ``users`` they stand at its end, beside all else."""
+    if users is None:
+        return text.encode()
     written = ",".join(f'"{user_id}":{users[user_id]}' for user_id in sorted(users))
-    return f',"users":{{{written}}}}}'
+    return f'{text[:-1]},"users":{{{written}}}}}'.encode()
 
 
 # --- messages and conversations -------------------------------------------------------------------
@@ -231,7 +233,7 @@ def messages(rows: Iterable[Row], users: Users, *, viewer_id: str) -> list[str]:
 
 
 def participants(rows: Iterable[Row], users: Users, *, compact: bool) -> dict[str, list[str]]:
-    """Return the participants of rows of ``express.MEMBERS``, by conversation."""
+    """Return the participants of rows of ``express.MEMBERS_OF_MANY``, by conversation."""
     nested: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         user_id = row[1]
@@ -242,13 +244,18 @@ def participants(rows: Iterable[Row], users: Users, *, compact: bool) -> dict[st
 
 
 def conversation(
-    row: Row, participants: Iterable[str], nested: Iterable[str], last: Sequence[str]
+    row: Row,
+    participants: Iterable[str],
+    nested: Iterable[str],
+    last: Sequence[str],
+    *,
+    cap: int = LIST_CAP,
 ) -> str:
-    """Return the conversation of a row of ``express.INBOX``, with messages, and the last one of
-    all, if any.
+    """Return the conversation of a row of ``express.SHOWN``, with messages, and the last one of
+    all, if any; what is unread was counted up to ``cap``.
     """
     (conversation_id, kind, title, created_at, changed_at, last_seq, revision, count) = row[:8]
-    role, read_seq, watermark, muted_until, pinned_at, start, unread = row[10:17]
+    role, read_seq, watermark, muted_until, archived_at, pinned_at, start, unread = row[10:18]
     return CONVERSATION % (
         conversation_id,
         f"[{','.join(participants)}]",
@@ -260,13 +267,14 @@ def conversation(
         revision,
         _instant(changed_at),
         count,
-        min(unread, LIST_CAP),
-        _flag(unread >= LIST_CAP or last_seq > start + SCAN * LIST_CAP),
+        min(unread, cap),
+        _flag(unread >= cap or last_seq > start + SCAN * cap),
         last[0] if last else "null",
         role,
         read_seq,
         watermark,
         _instant_or_null(muted_until),
+        _instant_or_null(archived_at),
         _instant_or_null(pinned_at),
     )
 
@@ -276,10 +284,9 @@ def page(
 ) -> bytes:
     """Return a page object; with ``users`` they stand beside the results."""
     text = PAGE % (_quoted_or_null(following), _quoted_or_null(previous), ",".join(results))
-    return (text if users is None else text[:-1] + beside(users)).encode()
+    return whole(text, users)
 
 
 def news(conversations: Iterable[str], *, cursor: str, users: Users | None) -> bytes:
     """Return an answer of ``sync`` in which nothing but conversations is new."""
-    text = NEWS % (",".join(conversations), quoted(cursor))
-    return (text if users is None else text[:-1] + beside(users)).encode()
+    return whole(NEWS % (",".join(conversations), quoted(cursor)), users)
