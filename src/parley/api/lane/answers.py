@@ -43,7 +43,7 @@ def encode(shown: Any) -> bytes:
 
 def escape(body: bytes) -> bytes:
     """Escape in JSON what that renderer escapes."""
-    if b"\xe2\x80" in body:
+    if not body.isascii() and b"\xe2\x80" in body:  # a long text is sooner seen to be ASCII
         for raw, escaped in SEPARATORS:
             body = body.replace(raw, escaped)
     return body
