@@ -67,6 +67,10 @@ class Audience:
     listeners: dict[UUID, Listener]
     people: dict[UUID, Person]
 
+    def is_of(self, standing: Standing) -> bool:
+        """Whether nobody came or went between this and how a conversation stood."""
+        return self.members_rev == standing.members_rev
+
 
 STANDING_SQL = f"SELECT {', '.join(Standing._fields)} FROM conversations_conversation WHERE {{}}"  # noqa: S608
 LISTENERS_SQL = """

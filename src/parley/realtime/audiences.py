@@ -40,10 +40,19 @@ class Audiences:
     def close(self) -> None:
         post_save.disconnect(self._saved, sender=User)
 
-    async def of(self, conversation_ids: Collection[UUID]) -> dict[UUID, Audience]:
-        """Return who is in each of these conversations; large ones are left out."""
+    async def of(
+        self, conversation_ids: Collection[UUID], *, anew: Collection[UUID] = ()
+    ) -> dict[UUID, Audience]:
+        """Return who is in each of these conversations; large ones are left out.
+
+        What is remembered of those in ``anew`` does not do.
+        """
         known, now = self._known, self._loop.time()
-        unknown = [where for where in conversation_ids if known.get(where, (0.0,))[0] <= now]
+        unknown = [
+            where
+            for where in conversation_ids
+            if where in anew or known.get(where, (0.0,))[0] <= now
+        ]
         if unknown:
             self._keep(known, unknown, await self._ask(unknown), now + LIFE_S)
         found = {where: known[where][1] for where in conversation_ids}

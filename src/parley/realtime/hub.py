@@ -295,7 +295,9 @@ class Hub:
         found = await self._tell_said(wants, online)
         if left := _without(wants, found):
             with contextlib.suppress(psycopg.Error):  # Django's connection goes, or says why not
-                found += await pull.pull_at_once(left, online=online)
+                found += await pull.pull_at_once(
+                    left, self._audiences, online=online, is_ahead=self._is_ahead
+                )
         if left := _without(wants, found):
             asked = partial(pull.pull, left, online=online, settled=self.place.settled)
             found += await self._thread.ask(asked)

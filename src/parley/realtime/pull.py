@@ -7,10 +7,11 @@ event that was lost, doubled or overtaken changes nothing: the next pull gives t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -26,13 +27,16 @@ from parley.http import wire
 from parley.kernel.database import snapshot
 from parley.kernel.errors import NotFound
 from parley.messaging import express_listening, listening, queries
+from parley.messaging.express_listening import Said
 from parley.messaging.listening import Audience, Listener, Standing
 from parley.messaging.models import Flag
 from parley.messaging.seen import SeenMessage
 from parley.messaging.sight import is_read
+from parley.realtime.audiences import Audiences
 from parley.realtime.frames import Frame, event
 
 MOST_MESSAGES = 200  # of one conversation at once; who missed more syncs
+NO_MARKS: Mapping[tuple[UUID, UUID], int] = MappingProxyType({})
 MOST_SHOWN = 200  # people whom a conversation is shown to, each as they see it; more sync
 
 
@@ -99,7 +103,7 @@ def tell_said(
 
     Who set marks on these messages, or read them, is told so when they have been told of.
     """
-    if want.heard is None or want.heard.members_rev != audience.members_rev:
+    if want.heard is None:
         return None
     last = said[-1]
     standing = Standing(
@@ -107,38 +111,78 @@ def tell_said(
         audience.kind,
         last.revision,
         last.seq,
-        audience.members_rev,
+        want.heard.members_rev,
         audience.member_count,
     )
-    listeners = {u: each for u, each in audience.listeners.items() if u in online}
-    base = want.heard.revision
-    telling = _Telling(standing, want, listeners, {}, audience.people, online, base=base)
-    return telling.all(said)
+    return _tell_messages(want, standing, said, audience, online=online)
 
 
-async def pull_at_once(wants: Sequence[Want], *, online: frozenset[UUID]) -> list[Pulled]:
+async def pull_at_once(
+    wants: Sequence[Want],
+    audiences: Audiences,
+    *,
+    online: frozenset[UUID],
+    is_ahead: Callable[[SeenMessage], bool],
+) -> list[Pulled]:
     """Return, from an event loop, what is new of those conversations where that is quick to say:
     on PostgreSQL, where a few messages came in one that was told of before.
 
     :raises psycopg.Error: the database refuses it, or does not answer.
     """
-    known = {w.conversation_id: w for w in wants if _is_of_messages(w)}
-    if not known or connection.vendor != "postgresql":
+    asked = {want.conversation_id: want for want in wants if _is_of_messages(want)}
+    if not asked or connection.vendor != "postgresql":
         return []
-    since = {where: want.heard.revision for where, want in known.items() if want.heard}
-    heard = await express_listening.listen(since, online=online)
-    return [
-        _Telling(
-            said.standing,
-            known[said.standing.conversation_id],
-            said.listeners,
-            heard.marks,
-            heard.people,
-            online,
-            base=since[said.standing.conversation_id],
-        ).all(said.messages)
-        for said in heard.said
-    ]
+    since = {where: want.heard.revision for where, want in asked.items() if want.heard}
+    said = await express_listening.list_said(since)
+    # Nobody was told of new ones yet, so what is remembered will do, as in ``tell_said``.
+    known = {
+        where
+        for where, each in said.items()
+        if each.messages and (_was_told(asked[where], each) or is_ahead(each.messages[0]))
+    }
+    audience_of = await audiences.of(said, anew=known)
+    changed = [where for where, each in audience_of.items() if not each.is_of(said[where].standing)]
+    audience_of |= await audiences.of(changed, anew=changed)
+    marks = await express_listening.list_marks([m for where in known for m in said[where].messages])
+    found = (
+        _tell_messages(
+            asked[where],
+            said[where].standing,
+            said[where].messages,
+            audience,
+            marks=marks,
+            online=online,
+        )
+        for where, audience in audience_of.items()
+    )
+    return [each for each in found if each is not None]
+
+
+def _tell_messages(
+    want: Want,
+    standing: Standing,
+    messages: Sequence[SeenMessage],
+    audience: Audience,
+    *,
+    online: frozenset[UUID],
+    marks: Mapping[tuple[UUID, UUID], int] = NO_MARKS,
+) -> Pulled | None:
+    """Return what is to be told of messages that are all that is new; None where who is in their
+    conversation, or wrote them, is not known.
+    """
+    senders = {message.sender_id for message in messages}
+    if want.heard is None or not audience.is_of(standing) or not senders <= audience.people.keys():
+        return None
+    listeners = {u: each for u, each in audience.listeners.items() if u in online}
+    base = want.heard.revision
+    return _Telling(standing, want, listeners, marks, audience.people, online, base=base).all(
+        messages
+    )
+
+
+def _was_told(want: Want, said: Said) -> bool:
+    """Whether some of these messages are not new to people."""
+    return want.heard is None or any(message.seq <= want.heard.seq for message in said.messages)
 
 
 def pull(wants: Sequence[Want], *, online: frozenset[UUID], settled: int) -> list[Pulled]:
