@@ -92,7 +92,10 @@ class Import:
             self.listener.advance(len(rows))
 
     def _surely(self, kind: str, write: Callable[[], int], place: list[object]) -> None:
-        """Write a batch; if someone took a name or opened a conversation in that moment, again."""
+        """Write a batch; if someone took a name or opened a conversation in that moment, again.
+
+        ``write`` returns how many rows were brought over; the others are left out.
+        """
         for attempt in range(1, ATTEMPTS + 1):
             self._told.clear()
             try:
@@ -168,12 +171,11 @@ class Import:
     def _tokens(self, rows: Sequence[Row]) -> Callable[[], int]:
         def write() -> int:
             people = self.ledger.find("people", [row["owner"] for row in rows])
+            owned = [row for row in rows if str(row["owner"]) in people]
             import_tokens(
-                OldToken(people[str(row["owner"])], row["key"], "token_mail")
-                for row in rows
-                if str(row["owner"]) in people
+                OldToken(people[str(row["owner"])], row["key"], "token_mail") for row in owned
             )
-            return len(rows)
+            return len(owned)
 
         return write
 
@@ -181,6 +183,8 @@ class Import:
 
     def _conversations(self, rows: Sequence[Row]) -> Callable[[], int]:
         members = self.source.members([row["key"] for row in rows])
+        # There everyone could write everywhere, and nobody had to be in a conversation.
+        members |= self.source.writers([key for key, people in members.items() if not people])
 
         def write() -> int:
             named = {key for row in rows for key in members[row["key"]]}
@@ -194,7 +198,7 @@ class Import:
                     self._tell("left out", f"conversation {key}", "nobody is in it")
                 elif new[key] != each.conversation_id:
                     self._tell("conversation id", each.conversation_id, new[key])
-            return len(rows)
+            return len(new)
 
         return write
 
@@ -216,7 +220,7 @@ class Import:
                 found = handles.keep_numbers_of_messages(wanted)
                 self._kept("message number", wanted, found)
             import_messages([message for _, message in old])
-            return len(rows)
+            return len(old)
 
         return write
 

@@ -126,12 +126,26 @@ class Source:
 
     def members(self, conversations: Sequence[Any]) -> dict[Any, list[Any]]:
         """Return who is in each of these conversations, in the order in which they joined."""
-        column, key = self._column("members", "conversation"), self._column("members", "key")
-        places = ", ".join(["%s"] * len(conversations))
-        rest = f"WHERE {column} IN ({places}) ORDER BY {key}"
+        return self._people_of(conversations, "members", "person", "key")
+
+    def writers(self, conversations: Sequence[Any]) -> dict[Any, list[Any]]:
+        """Return who has written in each of these conversations, in the order in which they did."""
+        return self._people_of(conversations, "messages", "sender", "at")
+
+    def _people_of(
+        self, conversations: Sequence[Any], kind: str, person: str, at: str
+    ) -> dict[Any, list[Any]]:
         found: dict[Any, list[Any]] = {one: [] for one in conversations}
-        for row in self._read("members", rest, list(conversations)):
-            found[row["conversation"]].append(row["person"])
+        if not found:
+            return found
+        where, who, when = (self._column(kind, name) for name in ("conversation", person, at))
+        sql = (
+            f"SELECT {where}, {who} FROM {self._table(kind)} "  # noqa: S608 - as above
+            f"WHERE {where} IN ({', '.join(['%s'] * len(found))}) "
+            f"GROUP BY {where}, {who} ORDER BY MIN({when}), {who}"
+        )
+        for conversation, one in self._rows(sql, list(found)):
+            found[conversation].append(one)
         return found
 
     def unread(self) -> dict[int, int]:
