@@ -369,11 +369,19 @@ def _written(content: Mapping[str, Any], ref: Any, more: str = "") -> Frame:
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_constant=_number, parse_float=_number)
     except (ValueError, RecursionError):
         raise BadFrame("Not JSON.") from None
     if not isinstance(found, dict):
         raise BadFrame("Not an object.")
+    return found
+
+
+def _number(text: str) -> float:
+    """Return a number that JSON can say again, as a reference is."""
+    found = float(text)
+    if not math.isfinite(found):
+        raise ValueError("JSON has neither NaN nor infinities.")
     return found
 
 
