@@ -33,17 +33,13 @@ class Live:
             await self._live(receive, send)
         elif scope["type"] == "websocket":
             await self._websocket(scope, receive, send)
-        elif self._is_events(scope):
+        elif scope["path"] == EVENTS_PATH:
             hub = await self._ready()
             await sse.serve(hub, self._application, scope, receive, _dressed(scope, send))
         elif longpoll.seconds(scope):
             await longpoll.serve(await self._ready(), self._application, scope, receive, send)
         else:
             await self._application(scope, receive, send)
-
-    @staticmethod
-    def _is_events(scope: Mapping[str, Any]) -> bool:
-        return bool(scope["path"] == EVENTS_PATH and scope["method"] == "GET")
 
     async def _ready(self) -> Hub:
         """Return the hub; a server without a lifespan has it begin with the first connection."""

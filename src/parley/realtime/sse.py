@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from django.utils import timezone
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, MethodNotAllowed
 
 from parley.http.authentication import CHALLENGE, Proved
 from parley.http.handshakes import prove
@@ -36,6 +36,9 @@ async def serve(
     hub: Hub, application: inner.Application, scope: Mapping[str, Any], receive: Receive, send: Send
 ) -> None:
     """Serve one stream; ``Last-Event-ID`` or ``?cursor=`` first delivers what was missed."""
+    if scope["method"] != "GET":
+        await _refuse(send, scope, MethodNotAllowed(scope["method"]))
+        return
     try:
         proved = await inner.proved_at_once(application, scope)
         if proved is None:
@@ -43,14 +46,10 @@ async def serve(
         stream = Stream(hub, application, scope, proved, send)
         await stream.begin()
     except TooManyConnections:
-        await _answer(send, 429, content_of(tickets.CROWDED, scope["path"]))
+        await _refuse(send, scope, tickets.CROWDED)
         return
-    except Refusal as refusal:
-        answer = as_api_exception(refusal)
-        await _answer(send, answer.status_code, content_of(answer, scope["path"]))
-        return
-    except APIException as refused:
-        await _answer(send, refused.status_code, content_of(refused, scope["path"]))
+    except (Refusal, APIException) as refused:
+        await _refuse(send, scope, as_api_exception(refused))
         return
     # It lives as long as the connection; what only the handshake needed does not.
     scope["headers"][:] = inner.kept(scope)
@@ -69,14 +68,20 @@ def _prove(scope: dict[str, Any]) -> Proved:
     return found
 
 
-async def _answer(send: Send, status: int, body: bytes) -> None:
+# How to ask again, by what was wrong.
+HINTS = {
+    401: (b"www-authenticate", CHALLENGE.encode()),
+    405: (b"allow", b"GET"),
+    429: (b"retry-after", b"5"),
+}
+
+
+async def _refuse(send: Send, scope: Mapping[str, Any], refused: APIException) -> None:
+    status = refused.status_code
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    if status == 401:  # noqa: PLR2004 - who asks again is told how
-        headers.append((b"www-authenticate", CHALLENGE.encode()))
-    if status == 429:  # noqa: PLR2004
-        headers.append((b"retry-after", b"5"))
+    headers += [HINTS[status]] if status in HINTS else []
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": content_of(refused, scope["path"])})
 
 
 class Stream:
