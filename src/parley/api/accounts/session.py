@@ -29,7 +29,8 @@ class SessionViewSet(SigningViewSet):
     permission_classes = (AllowAny,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        if request.method not in SAFE_METHODS:
+        is_known = (request.method or "").lower() in self.action_map
+        if is_known and request.method not in SAFE_METHODS:
             SessionAuthentication().enforce_csrf(request)
         super().initial(request, *args, **kwargs)
 
