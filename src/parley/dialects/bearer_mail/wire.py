@@ -12,6 +12,7 @@ from uuid import UUID
 
 from rest_framework import serializers
 
+from parley.dialects.fields import TextField
 from parley.dialects.instants import microseconds
 from parley.dialects.letters import Letter
 from parley.dialects.problems import Problem
@@ -93,17 +94,8 @@ class NewLetterSerializer(serializers.Serializer[Any]):
     """``sender`` (Q2) and ``is_read`` (Q3) are not read."""
 
     receiver = ReceiverField()
-    subject = serializers.CharField(max_length=LONGEST_SUBJECT, trim_whitespace=False)
-    content = serializers.CharField(trim_whitespace=False)
-
-    def validate_subject(self, value: str) -> str:
-        """Refuse a subject of white space alone, which the core would let pass.
-
-        :raises ValidationError: it is one.
-        """
-        if not value.strip():
-            self.fields["subject"].fail("blank")
-        return value
+    subject = TextField(max_length=LONGEST_SUBJECT)
+    content = TextField()
 
 
 def parse_letter(raw: Mapping[str, Any], find: Callable[[int], UUID | None]) -> NewLetter:

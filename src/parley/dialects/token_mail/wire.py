@@ -12,6 +12,7 @@ from uuid import UUID
 
 from rest_framework import serializers
 
+from parley.dialects.fields import TextField
 from parley.dialects.instants import microseconds
 from parley.dialects.letters import Letter
 from parley.dialects.problems import Problem
@@ -71,17 +72,8 @@ class NewLetter:
 
 
 class TextSerializer(serializers.Serializer[Any]):
-    message = serializers.CharField(trim_whitespace=False)
-    subject = serializers.CharField(max_length=LONGEST_SUBJECT, trim_whitespace=False)
-
-    def validate_subject(self, value: str) -> str:
-        """Refuse a subject of white space alone, which the core would let pass.
-
-        :raises ValidationError: it is one.
-        """
-        if not value.strip():
-            self.fields["subject"].fail("blank")
-        return value
+    message = TextField()
+    subject = TextField(max_length=LONGEST_SUBJECT)
 
 
 def parse_letter(
@@ -110,8 +102,8 @@ def parse_letter(
 
 
 class NewUserSerializer(serializers.Serializer[Any]):
-    username = serializers.CharField(max_length=LONGEST_USERNAME, trim_whitespace=False)
-    password = serializers.CharField(trim_whitespace=False)
+    username = TextField(max_length=LONGEST_USERNAME)
+    password = TextField()
 
 
 def parse_user(raw: Mapping[str, Any]) -> dict[str, str]:

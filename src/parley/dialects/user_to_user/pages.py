@@ -50,7 +50,7 @@ class Pages(Generic[T]):
         return page, following, previous
 
     def _number(self) -> int:
-        given = self.request.GET.get("page", "1")
+        given = self.request.GET.get("page") or "1"  # an empty one is none, as in REST framework
         if not NUMBER.fullmatch(given):
             raise NotFound(wire.NO_PAGE)
         return int(given)

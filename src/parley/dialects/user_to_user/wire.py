@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from rest_framework.exceptions import ValidationError
+from rest_framework.fields import empty
 
 from parley.accounts.people import Person
+from parley.dialects.fields import TextField
 from parley.dialects.instants import microseconds
 from parley.dialects.letters import Letter
 from parley.dialects.problems import Problem
@@ -18,10 +20,6 @@ Json = dict[str, Any]
 PATHS = ("/register", "/login", "/logout", "/users-list", "/messages", "/list-messages")
 SEPARATORS = (",", ":")
 
-REQUIRED = "This field is required."
-NULL = "This field may not be null."
-BLANK = "This field may not be blank."
-NOT_TEXT = "Not a valid string."
 USERNAME_TAKEN = "A user with that username already exists."
 EMAIL_TAKEN = "This field must be unique."
 NAMES = {"message_body": "content"}
@@ -33,6 +31,8 @@ NO_MESSAGE = "No Message matches the given query."
 NO_USER = "User does not exist"
 NO_PAGE = "Invalid page."
 
+TEXT = TextField()
+
 
 # --- what clients say -----------------------------------------------------------------------------
 
@@ -42,21 +42,16 @@ def texts(body: Mapping[str, Any], *names: str) -> list[str]:
 
     :raises ValidationError: some are absent, null, blank, or no text; each is named.
     """
-    wrong = {name: [said] for name in names if (said := _wrong(body, name))}
+    found: list[str] = []
+    wrong: dict[str, Any] = {}
+    for name in names:
+        try:
+            found.append(TEXT.run_validation(body.get(name, empty)))
+        except ValidationError as error:
+            wrong[name] = error.detail
     if wrong:
         raise ValidationError(wrong)
-    return [body[name] for name in names]
-
-
-def _wrong(body: Mapping[str, Any], name: str) -> str | None:
-    if name not in body:
-        return REQUIRED
-    value = body[name]
-    if value is None:
-        return NULL
-    if not isinstance(value, str):
-        return NOT_TEXT
-    return None if value.strip() else BLANK
+    return found
 
 
 def recipient(body: Mapping[str, Any]) -> str:
