@@ -2,7 +2,7 @@ import pytest
 
 from parley.accounts.models import User
 from parley.conversations.models import Conversation, Participant
-from parley.kernel.database import columns, instances, pairs
+from parley.kernel.database import columns, instances, pairs, rows, uuid_key
 from parley.messaging.models import Message
 from tests.talk import direct, say
 
@@ -59,6 +59,15 @@ class TestPairs:
         [mine] = Participant.objects.filter(user=ada)
         [talks] = Conversation.objects.filter(pk=talk)
         assert [(told(one), told(other)) for one, other in found] == [(told(mine), told(talks))]
+
+
+class TestTheKeyOfAUuid:
+    def test_is_what_the_driver_gives_and_takes(self, ada, ben):
+        key = uuid_key()(ada.user_id)
+
+        found = rows("SELECT user_id FROM accounts_user WHERE user_id = %s", [key])
+
+        assert found == [(key,)]
 
 
 def told(instance):

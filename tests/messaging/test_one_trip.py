@@ -7,7 +7,7 @@ from unittest.mock import patch
 from uuid import UUID
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -21,6 +21,7 @@ from parley.messaging import operations
 from parley.messaging.drafts import Draft
 from parley.messaging.models import Message
 from parley.messaging.operations import sending
+from parley.messaging.operations.portable import Talk
 from tests.talk import direct, group, in_parallel, say, write_to
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
@@ -281,6 +282,26 @@ class TestABatch:
             return len(asked)
 
         assert cost([draft(0), draft(1)]) == cost([draft(n) for n in range(2, 9)])
+
+    def test_is_written_by_one_insert(self, ada, ben):
+        talk = direct(ada, ben)
+        drafts = [Draft(ada.user_id, "x", conversation_id=talk) for _ in range(3)]
+
+        with CaptureQueriesContext(connection) as asked:
+            sending._write_portably(drafts)
+
+        sql = [str(each["sql"]) for each in asked]
+        written = [each for each in sql if "INTO messaging_message " in each]
+        assert len(written) == 1
+        assert " times: " not in written[0]
+
+    def test_that_fails_half_way_leaves_nothing(self, ada, ben):
+        drafts = [Draft(ada.user_id, "x", conversation_id=direct(ada, ben)) for _ in range(3)]
+
+        with patch.object(Talk, "add"), pytest.raises(IntegrityError):  # all have one number
+            sending._write_portably(drafts)
+
+        assert not Message.objects.exists()
 
     @pytest.mark.parametrize("way", [sending._write, sending._write_portably])
     @pytest.mark.parametrize("is_standing", [True, False])

@@ -17,7 +17,7 @@ from django.db.models.constants import OnConflict
 
 from parley.accounts.models import User
 from parley.dialects.models import Handle, MessageHandle, UserHandle
-from parley.kernel.database import among, in_transaction, rows, uuid_parameter, uuid_value
+from parley.kernel.database import adapted, among, in_transaction, rows, uuid_parameter, uuid_value
 from parley.messaging.seen import SeenMessage
 
 LARGEST = 2**63 - 1
@@ -188,7 +188,7 @@ def _allot(model: type[Handle], key: str, ids: Sequence[UUID]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"{insert} {_table(model)} ({key}) VALUES {places} {suffix}",
-            [uuid_parameter(one) for one in ids],
+            adapted(ids),
         )
 
 

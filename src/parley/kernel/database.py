@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 from uuid import UUID
 
@@ -151,6 +152,19 @@ def text_parameter(value: str) -> Any:
     return value.encode() if connection.vendor == "mysql" else value
 
 
+def uuid_key() -> Callable[[UUID], Any]:
+    """Return what makes of a UUID what this database's driver gives for it, and takes as well: a
+    value that costs little to look up by, to compare and to hand over again.
+    """
+    if not connection.features.has_native_uuid_field:
+        return attrgetter("hex")
+    return str if connection.vendor == "mysql" else _itself
+
+
+def _itself(value: UUID) -> UUID:
+    return value
+
+
 def uuid_reader() -> Callable[[Any], UUID]:
     """Return what reads as ``uuid_value`` does, the same value only once: for columns that hold few
     different ones.
@@ -279,15 +293,10 @@ def _reader(model: type[M], columns: Sequence[str]) -> _Reader[M]:
 
 def adapted(parameters: Sequence[Any]) -> list[Any]:
     """Return parameters as this database's driver takes them in hand-written SQL."""
-    is_native = connection.features.has_native_uuid_field
-    instant = connection.ops.adapt_datetimefield_value
-
-    def adapt(parameter: Any) -> Any:
-        if isinstance(parameter, UUID):
-            return parameter if is_native else parameter.hex
-        return instant(parameter) if isinstance(parameter, datetime) else parameter
-
-    return list(map(adapt, parameters))
+    adapt: dict[type, Callable[[Any], Any]] = {datetime: connection.ops.adapt_datetimefield_value}
+    if not connection.features.has_native_uuid_field:
+        adapt[UUID] = attrgetter("hex")
+    return [adapt[type(each)](each) if type(each) in adapt else each for each in parameters]
 
 
 def exactly(name: str, value: object) -> dict[str, object]:
@@ -299,6 +308,15 @@ def exactly(name: str, value: object) -> dict[str, object]:
     if connection.vendor == "mysql":
         return {f"{name}__gte": value, f"{name}__lte": value}
     return {name: value}
+
+
+def or_fail() -> str:
+    """Return what stands after INSERT or UPDATE of many rows in a transaction that nothing of it
+    outlives if it fails.
+
+    SQLite else copies every page that the statement changes, to be able to undo it alone.
+    """
+    return "OR FAIL" if connection.vendor == "sqlite" else ""
 
 
 def locking_sql() -> str:

@@ -26,9 +26,10 @@ from parley.kernel.database import (
     instant_value,
     locked,
     locking_sql,
+    or_fail,
     rows,
     text_parameter,
-    uuid_value,
+    uuid_key,
 )
 from parley.kernel.errors import Refusal
 from parley.messaging.drafts import Draft
@@ -57,11 +58,12 @@ COLUMNS = (
     *("message_id", "conversation_id", "sender_id", "seq", "revision", "gen", "subject"),
     *("message_body", "sent_at", "client_id", "fingerprint", "reply_to"),
 )
+ROW = f"({', '.join(['%s'] * len(COLUMNS))})"
 INSERT_SQL = f"""
-INSERT INTO messaging_message ({", ".join(COLUMNS)}) VALUES ({", ".join(["%s"] * len(COLUMNS))})
+INSERT {{or_fail}} INTO messaging_message ({", ".join(COLUMNS)}) VALUES {{rows}}
 """  # noqa: S608 - names of ours
 MOVE_SQL = """
-UPDATE conversations_conversation
+UPDATE {or_fail} conversations_conversation
    SET last_seq = last_seq + %s, revision = revision + %s, gen = %s, active_gen = %s,
        active_at = %s, changed_at = %s
  WHERE {chosen}
@@ -79,7 +81,7 @@ class Member(NamedTuple):
 class Talk:
     """A locked conversation, where its last message stands, and how many the batch adds."""
 
-    conversation_id: UUID
+    where: Any
     is_direct: bool
     last_seq: int
     revision: int
@@ -87,7 +89,7 @@ class Talk:
     active_at: datetime
     added: int = 0
     # Those on whom it depends what may be sent: the batch's senders, in a direct one both people.
-    members: dict[UUID, Member] = field(default_factory=dict)
+    members: dict[Any, Member] = field(default_factory=dict)
 
     def add(self, entered: Entered) -> None:
         """Move on by one message. It is always after the one before, for clocks jump."""
@@ -103,26 +105,44 @@ class Talk:
         return self.added, self.added, self.gen, self.gen, self.active_at, self.active_at
 
 
+class Stored(NamedTuple):
+    """A message that a draft may meet again, and what tells it from other content."""
+
+    message: SeenMessage
+    fingerprint: bytes | None
+
+
 @dataclass(slots=True)
 class Batch:
-    """One transaction's drafts: first the locks, then what they protect is read, then written."""
+    """One transaction's drafts: first the locks, then what they protect is read, then written.
+
+    Ids are kept as the driver gives them (``uuid_key``): Python takes longer to make UUIDs of
+    them, and to find those in a dictionary, than the database to look the rows up.
+    """
 
     entered: Entered
     drafts: Sequence[Draft]
     conversation_ids: dict[int, UUID] = field(default_factory=dict)
+    message_keys: list[Any] = field(init=False)
+    senders: list[Any] = field(init=False)
+    wheres: dict[int, Any] = field(init=False)
     refused: dict[int, Refusal] = field(default_factory=dict)
-    talks: dict[UUID, Talk] = field(default_factory=dict)
-    blocks: set[tuple[UUID, UUID]] = field(default_factory=set)
-    replies: dict[UUID, tuple[UUID, int]] = field(default_factory=dict)
-    by_client_id: dict[tuple[UUID, UUID, str], SeenMessage] = field(default_factory=dict)
-    by_message_id: dict[UUID, SeenMessage] = field(default_factory=dict)
-    fingerprints: dict[UUID, bytes] = field(default_factory=dict)
+    talks: dict[Any, Talk] = field(default_factory=dict)
+    blocks: set[tuple[Any, Any]] = field(default_factory=set)
+    replies: dict[Any, tuple[Any, int]] = field(default_factory=dict)
+    by_client_id: dict[tuple[Any, Any, str], Stored] = field(default_factory=dict)
+    by_message_id: dict[Any, SeenMessage] = field(default_factory=dict)
     stored: dict[int, SeenMessage] = field(default_factory=dict)
     new: list[SeenMessage] = field(default_factory=list)
+    rows: list[Any] = field(default_factory=list)
 
     def settle(self) -> None:
         """Settle what becomes of each draft; what is new is still to be written."""
+        key = uuid_key()
+        self.message_keys = [key(draft.message_id) for draft in self.drafts]
+        self.senders = [key(draft.sender_id) for draft in self.drafts]
         self._find_conversations()
+        self.wheres = {place: key(found) for place, found in self.conversation_ids.items()}
         self._lock_and_look_up()
         for place, draft in enumerate(self.drafts):
             if place not in self.refused:
@@ -177,29 +197,28 @@ class Batch:
     # --- the locks, and what they protect
 
     def _lock_and_look_up(self) -> None:
-        self._lock(set(self.conversation_ids.values()))
+        self._lock(set(self.wheres.values()))
         self._look_up_stored()
         self._look_up_members()
         self._look_up_blocks()
         self._look_up_replies()
 
-    def _lock(self, wanted: Collection[UUID]) -> None:
+    def _lock(self, wanted: Collection[Any]) -> None:
         """Lock the conversations, in the database's order of keys."""
         if not wanted:
             return
         chosen, parameters = among("conversation_id", wanted)
         found = rows(LOCK_SQL.format(chosen=chosen, locking=locking_sql()), parameters)
-        for raw_id, kind, last_seq, revision, gen, active_at in found:
-            talk_id, is_direct = uuid_value(raw_id), kind == Kind.DIRECT
+        for where, kind, last_seq, revision, gen, active_at in found:
             at = instant_value(active_at)
-            self.talks[talk_id] = Talk(talk_id, is_direct, last_seq, revision, gen, at)
+            self.talks[where] = Talk(where, kind == Kind.DIRECT, last_seq, revision, gen, at)
 
     def _look_up_stored(self) -> None:
         """Look up what retries meet: by the message's own id, and by what its sender called it."""
-        self._read_stored(*among("message_id", [draft.message_id for draft in self.drafts]))
+        self._read_stored(*among("message_id", self.message_keys))
         named = [
-            (where, self.drafts[place].sender_id, text_parameter(client_id))
-            for place, where in self.conversation_ids.items()
+            (where, self.senders[place], text_parameter(client_id))
+            for place, where in self.wheres.items()
             if (client_id := self.drafts[place].client_id) is not None
         ]
         if named:
@@ -210,26 +229,22 @@ class Batch:
         seqs: dict[tuple[UUID, UUID], list[int]] = {}
         for message in found:
             seqs.setdefault((message.sender_id, message.conversation_id), []).append(message.seq)
-        flags = flags_of(seqs)
+        flags, key = flags_of(seqs), uuid_key()
         for message in found:
             its = flags.get((message.sender_id, message.conversation_id, message.seq), 0)
             seen = seen_as(message, read=True, starred=bool(its & Flag.STARRED))
-            self._remember(seen, bytes(message.fingerprint or b""))
-
-    def _remember(self, message: SeenMessage, fingerprint: bytes) -> None:
-        self.by_message_id[message.message_id] = message
-        if message.client_id is not None:
-            key = (message.conversation_id, message.sender_id, message.client_id)
-            self.by_client_id[key] = message
-            self.fingerprints[message.message_id] = fingerprint
+            self.by_message_id[key(seen.message_id)] = seen
+            if seen.client_id is not None:
+                named = key(seen.conversation_id), key(seen.sender_id), seen.client_id
+                self.by_client_id[named] = Stored(seen, bytes(message.fingerprint or b""))
 
     def _look_up_members(self) -> None:
-        directs = [talk.conversation_id for talk in self.talks.values() if talk.is_direct]
+        directs = [talk.where for talk in self.talks.values() if talk.is_direct]
         if directs:
             self._read_members(*among("conversation_id", directs))
         senders = {
-            (self.drafts[place].sender_id, where)
-            for place, where in self.conversation_ids.items()
+            (self.senders[place], where)
+            for place, where in self.wheres.items()
             if where in self.talks and not self.talks[where].is_direct
         }
         if senders:
@@ -238,70 +253,78 @@ class Batch:
 
     def _read_members(self, chosen: str, parameters: Sequence[Any]) -> None:
         for where, who, *rest in rows(MEMBERS_SQL.format(chosen=chosen), parameters):
-            self.talks[uuid_value(where)].members[uuid_value(who)] = Member(*rest)
+            self.talks[where].members[who] = Member(*rest)
 
     def _look_up_blocks(self) -> None:
         people = {who for talk in self.talks.values() if talk.is_direct for who in talk.members}
         if len(people) > 1:
             blocker, blockers = among("blocker_id", people)
-            blocked, senders = among("blocked_id", {draft.sender_id for draft in self.drafts})
+            blocked, senders = among("blocked_id", set(self.senders))
             sql = BLOCKS_SQL.format(blocker=blocker, blocked=blocked)
-            found = rows(sql, [*blockers, *senders])
-            self.blocks = {(uuid_value(one), uuid_value(other)) for one, other in found}
+            self.blocks.update(rows(sql, [*blockers, *senders]))
 
     def _look_up_replies(self) -> None:
         wanted = {draft.reply_to for draft in self.drafts if draft.reply_to}
         if wanted:
             chosen, parameters = among("message_id", wanted)
             for message_id, where, seq in rows(REPLIES_SQL.format(chosen=chosen), parameters):
-                self.replies[uuid_value(message_id)] = uuid_value(where), seq
+                self.replies[message_id] = where, seq
 
     # --- one draft
 
     def _decide(self, place: int, draft: Draft) -> None:
         """Settle what becomes of one draft: stored before, refused, or numbered as a new one."""
-        conversation_id = self.conversation_ids[place]
         try:
-            known = self._known(draft, conversation_id)
-            if known is None:
-                talk = self.talks.get(conversation_id)
-                if talk is None:
-                    raise ConversationNotFound(attr="conversation")
-                self._admit(draft, talk)
-                known = self._number(draft, talk)
-            self.stored[place] = known
+            self.stored[place] = self._known(place, draft) or self._add(place, draft)
         except Refusal as refusal:
             self.refused[place] = refusal
 
-    def _known(self, draft: Draft, conversation_id: UUID) -> SeenMessage | None:
-        again = self.by_message_id.get(draft.message_id)
+    def _known(self, place: int, draft: Draft) -> SeenMessage | None:
+        again = self.by_message_id.get(self.message_keys[place])
         if again is not None or draft.client_id is None:
             return again
-        found = self.by_client_id.get((conversation_id, draft.sender_id, draft.client_id))
+        found = self.by_client_id.get((self.wheres[place], self.senders[place], draft.client_id))
         if found is None:
             return None
-        if self.fingerprints[found.message_id] != draft.fingerprint(conversation_id):
+        if found.fingerprint != draft.fingerprint(self.conversation_ids[place]):
             raise ClientIdReused(attr="client_id")
-        return found
+        return found.message
 
-    def _admit(self, draft: Draft, talk: Talk) -> None:
+    def _add(self, place: int, draft: Draft) -> SeenMessage:
+        """Number a draft whose sender may write here as a new message."""
+        talk = self.talks.get(self.wheres[place])
+        if talk is None:
+            raise ConversationNotFound(attr="conversation")
+        self._admit(draft, self.senders[place], talk)
+        talk.add(self.entered)
+        return self._number(place, draft, talk)
+
+    def _admit(self, draft: Draft, sender: Any, talk: Talk) -> None:
         """Refuse who may not write here; whoever writes to a person finds what they had hidden."""
-        mine = talk.members.get(draft.sender_id)
+        mine = talk.members.get(sender)
         if mine is None or (mine.left_at is not None and draft.conversation_id is not None):
             raise ConversationNotFound(attr="conversation")
-        if talk.is_direct and any((who, draft.sender_id) in self.blocks for who in talk.members):
+        if talk.is_direct and any((who, sender) in self.blocks for who in talk.members):
             raise Blocked
         if draft.reply_to is not None:
-            where, seq = self.replies.get(draft.reply_to, (None, 0))
-            if where != talk.conversation_id or seq <= mine.visible_after:
+            where, seq = self.replies.get(uuid_key()(draft.reply_to), (None, 0))
+            if where != talk.where or seq <= mine.visible_after:
                 raise UnknownReply(attr="reply_to")
 
-    def _number(self, draft: Draft, talk: Talk) -> SeenMessage:
-        talk.add(self.entered)
-        where = talk.conversation_id
+    def _number(self, place: int, draft: Draft, talk: Talk) -> SeenMessage:
+        where = self.conversation_ids[place]
         message = fresh(draft, where, talk.last_seq, talk.revision, talk.active_at)
+        client_id = fingerprint = None
+        if draft.client_id is not None:
+            client_id, fingerprint = text_parameter(draft.client_id), draft.fingerprint(where)
+            named = talk.where, self.senders[place], draft.client_id
+            self.by_client_id[named] = Stored(message, fingerprint)
         self.new.append(message)
-        self._remember(message, draft.fingerprint(where) if draft.client_id else b"")
+        self.rows += (
+            *(self.message_keys[place], talk.where, self.senders[place]),
+            *(message.seq, message.revision, talk.gen, message.subject, message.message_body),
+            *(message.sent_at, client_id, fingerprint, message.reply_to),
+        )
         return message
 
     # --- writing
@@ -309,31 +332,23 @@ class Batch:
     def write(self) -> None:
         """Write the new messages, and what they change of their conversations."""
         with connection.cursor() as cursor:
-            cursor.executemany(INSERT_SQL, [adapted(self._row(message)) for message in self.new])
+            sql = INSERT_SQL.format(or_fail=or_fail(), rows=", ".join([ROW] * len(self.new)))
+            cursor.execute(sql, adapted(self.rows))
             # Nearly all conversations of a batch move on alike: by one message, to its instant.
-            alike: dict[tuple[Any, ...], list[UUID]] = {}
+            alike: dict[tuple[Any, ...], list[Any]] = {}
             for talk in self.talks.values():
                 if talk.added:
-                    alike.setdefault(talk.move, []).append(talk.conversation_id)
+                    alike.setdefault(talk.move, []).append(talk.where)
             for move, moved in alike.items():
                 chosen, parameters = among("conversation_id", moved)
-                cursor.execute(MOVE_SQL.format(chosen=chosen), adapted([*move, *parameters]))
+                sql = MOVE_SQL.format(or_fail=or_fail(), chosen=chosen)
+                cursor.execute(sql, adapted([*move, *parameters]))
         self._bring_back_hidden()
-
-    def _row(self, message: SeenMessage) -> list[Any]:
-        """Return what ``INSERT_SQL`` writes of a message."""
-        client_id = None if message.client_id is None else text_parameter(message.client_id)
-        return [
-            *(message.message_id, message.conversation_id, message.sender_id),
-            *(message.seq, message.revision, self.talks[message.conversation_id].gen),
-            *(message.subject, message.message_body, message.sent_at, client_id),
-            *(self.fingerprints.get(message.message_id), message.reply_to),
-        ]
 
     def _bring_back_hidden(self) -> None:
         """Show the direct conversations that were written to again, to whoever had hidden them."""
         written_to = [
-            talk.conversation_id
+            talk.where
             for talk in self.talks.values()
             if talk.is_direct
             and talk.added
