@@ -52,6 +52,9 @@ class TestSession:
         assert answer.json()["user"] is None
         assert "csrftoken" in answer.cookies
 
+    def test_is_not_changed_by_other_methods(self, browser):
+        assert browser.client.put(URL).status_code == 405
+
     @pytest.mark.parametrize("fields", [{"username": "ada"}, {"email": "ada@example.org"}])
     def test_is_ones_own_after_signing_in(self, browser, ada, fields):
         answer = browser.sign_in(**fields)

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from parley.accounts.models import Role, User
 from parley.accounts.operations import check_credentials
-from parley.conversations.models import Conversation
+from parley.conversations.models import Conversation, Participant
 from parley.dialects import handles, letters
 from parley.messaging import operations, queries
 from parley.messaging.models import Message
@@ -339,24 +339,61 @@ class TestConversations:
         database.person(ben, "ben@example.org", "")
         database.conversation(first, ada, ben)
         database.conversation(second, ben, ada)
-        database.conversation(uuid4())
 
-        said = bring(database)
+        bring(database)
 
         kinds = Conversation.objects.values_list("kind", flat=True)
         assert sorted(kinds) == ["direct", "group"]
-        assert "nobody is in it" in said
+
+    def test_in_which_nobody_was_are_of_those_who_wrote(self, old):
+        ada, ben, pair, one = (uuid4() for _ in range(4))
+        database = old("conversations")
+        database.person(ada, "ada@example.org", "")
+        database.person(ben, "ben@example.org", "")
+        database.conversation(pair)
+        database.message(uuid4(), ben, pair, "Anyone?", 1)
+        database.message(uuid4(), ada, pair, "Me.", 2)
+        database.message(uuid4(), ben, pair, "Ah.", 3)
+        database.conversation(one, ben)
+        database.message(uuid4(), ada, one, "Hello?", 4)
+
+        bring(database)
+
+        found = queries.get_conversation(viewer=user("ada"), conversation_id=pair)
+        assert [m.message_body for m in found.messages] == ["Anyone?", "Me.", "Ah."]
+        assert {p.user_id for p in found.participants} == {ada, ben}
+        assert Participant.objects.filter(conversation_id=one).count() == 1
+
+
+def _rows(said: str) -> dict[str, list[str]]:
+    """Return the rows of the tables that were printed, by their first column."""
+    lines = [line.replace("│", " ").split() for line in said.splitlines()]
+    return {line[0]: line[1:] for line in lines if line}
 
 
 class TestReport:
     def test_compares_what_is_there_and_here(self, old):
         said = bring(with_mail(old("bearer_mail")))
 
-        lines = [line.split() for line in said.replace("│", " ").replace("┃", " ").splitlines()]
-        assert ["people", "2", "2", "="] in lines
-        assert ["messages", "4", "4", "="] in lines
-        assert ["ben", "1", "1", "="] in lines
+        rows = _rows(said)
+        assert rows["people"] == ["2", "2", "="]
+        assert rows["messages"] == ["4", "4", "="]
+        assert rows["ben"] == ["1", "1", "="]
         assert "2 of 2 users have as much unread here as there." in said
+
+    def test_counts_what_was_left_out_as_missing(self, old):
+        database = with_mail(old("bearer_mail"))
+        database.letter(20, 3, 99, "To nobody")
+        empty = old("conversations")
+        empty.person(uuid4(), "cyd@example.org", "")
+        empty.conversation(uuid4())
+
+        mail, none = bring(database), bring(empty)
+
+        assert _rows(mail)["messages"] == ["5", "4", "differs"]
+        assert _rows(none)["conversations"] == ["1", "0", "differs"]
+        assert "message 20" in mail
+        assert "nobody is in it" in none
 
     def test_says_in_a_sentence_what_is_wrong_with_a_database(self, old, tmp_path):
         other = old("user_to_user")

@@ -1,5 +1,6 @@
 import pytest
 from django.db import OperationalError, connection
+from django.test import Client
 
 NOWHERE = "redis://127.0.0.1:1/0"
 
@@ -9,6 +10,12 @@ class TestHealthz:
         answer = client.get("/healthz")
 
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+    @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+    def test_is_only_asked(self, path):
+        answer = Client(enforce_csrf_checks=True).post(path)
+
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
 
 class TestReadyz:

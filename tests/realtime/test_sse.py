@@ -63,6 +63,13 @@ class TestEventStream:
         assert answer.status_code == 400
         assert answer.json()["errors"][0]["attr"] == "cursor"
 
+    @pytest.mark.parametrize("method", ["POST", "HEAD", "OPTIONS", "DELETE"])
+    def test_is_for_getting_alone(self, server, bearer, ada, method):
+        answer = httpx.request(method, f"http://{server}/api/events/", headers=bearer(ada))
+
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+        assert "x-request-id" in answer.headers
+
     def test_checks_its_cursor_without_reading_what_was_missed(
         self, server, bearer, ada, ben, monkeypatch
     ):

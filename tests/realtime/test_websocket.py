@@ -312,7 +312,20 @@ class TestFrames:
 
         asyncio.run(scene())
 
-    @pytest.mark.parametrize("text", ["", "{", "[]", "1", "[" * 40_000, '{"type": 1e400}', "null"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "{",
+            "[]",
+            "1",
+            "[" * 40_000,
+            '{"type": 1e400}',
+            "null",
+            '{"type": "ping", "ref": NaN}',
+            '{"type": "ping", "ref": [-1e999]}',
+        ],
+    )
     def test_that_are_no_objects_are_refused(self, server, bearer, ada, text):
         async def scene():
             async with live(server, bearer(ada)) as socket:

@@ -25,7 +25,7 @@ from parley.kernel.errors import Invalid, Refusal, Unavailable
 from parley.kernel.threads import Threads
 from parley.messaging.drafts import Draft
 from parley.messaging.operations import messages_sent, one_trip, send_many
-from parley.messaging.operations.sending import news_of
+from parley.messaging.operations.sending import news_of, send_checked
 from parley.messaging.seen import Sent
 
 LARGEST = 100  # larger batches win nothing more
@@ -80,13 +80,15 @@ class FunctionWriter:
 
 
 class ThreadWriter:
-    """Sends by ``send_many``, in one thread: what takes part in its transaction takes part here."""
+    """Sends as ``send_many`` does, in one thread: what takes part in its transaction takes part
+    here.
+    """
 
     def __init__(self) -> None:
         self._thread = Threads("writer", most=1)
 
     async def write(self, drafts: Sequence[Draft]) -> Mapping[int, Result]:
-        return dict(enumerate(await self._thread.once(partial(send_many, drafts))))
+        return dict(enumerate(await self._thread.once(partial(send_checked, drafts))))
 
     async def stop(self) -> None:
         await self._thread.close()

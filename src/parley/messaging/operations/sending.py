@@ -59,16 +59,23 @@ def send_many(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
         answers = send_many(list(unique.values()))
         return _repeat(drafts, dict(zip(unique, answers, strict=True)))
     results: dict[int, Sent | Refusal] = {}
+    longest = settings.PARLEY.message_length
     for place, draft in enumerate(drafts):
         try:
-            draft.check(longest=settings.PARLEY.message_length)
+            draft.check(longest=longest)
         except Refusal as refusal:
             results[place] = refusal
     places = [place for place in range(len(drafts)) if place not in results]
-    written = _write_surely([drafts[place] for place in places]) if places else []
+    written = send_checked([drafts[place] for place in places]) if places else []
     results.update(zip(places, written, strict=True))
-    tell(*news_of(written))
     return [results[place] for place in range(len(drafts))]
+
+
+def send_checked(drafts: Sequence[Draft]) -> list[Sent | Refusal]:
+    """Send messages as ``send_many`` does, of drafts that were checked and stand in it once."""
+    written = _write_surely(drafts)
+    tell(*news_of(written))
+    return written
 
 
 def _repeat(drafts: Sequence[Draft], by_id: Mapping[UUID, Sent | Refusal]) -> list[Sent | Refusal]:
