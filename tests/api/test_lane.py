@@ -929,6 +929,25 @@ class TestStarring:
         assert site.alike("PUT", f"/api/messages/{one}/star/").status_code == 404
         assert not Mark.objects.filter(user=mallory).exists()
 
+    @pytest.mark.postgresql
+    def test_takes_no_thread(self, site, ada, ben, monkeypatch):
+        monkeypatch.setattr(asking, "markers", None)
+        message_id = say(ben, direct(ada, ben)).message_id
+        site.sign_in(ada)
+
+        site.alike("PUT", f"/api/messages/{message_id}/star/")
+        site.alike("DELETE", f"/api/messages/{message_id}/star/")
+
+    def test_names_the_sender_as_the_viewer_may_see_them(self, site, ada, ben, admin):
+        talk = group(admin, ada, ben)
+        path = f"/api/messages/{say(ben, talk).message_id}/star/"
+        for contacts in ("self", "participants", "everyone"):
+            chosen = settings.PARLEY.model_copy(update={"contact_details": contacts})
+            with patch.object(settings, "PARLEY", chosen):
+                for viewer in (ada, ben, admin):
+                    site.sign_in(viewer)
+                    site.alike("PUT", path)
+
     def test_with_a_body_or_a_question_is_for_django(self, site, ada, ben):
         path = f"/api/messages/{say(ben, direct(ada, ben)).message_id}/star/"
         site.sign_in(ada)

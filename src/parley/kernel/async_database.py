@@ -75,7 +75,7 @@ class AsyncDatabase:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 if alone:
-                    return await self.once(sql, parameters)
+                    return await self.once(sql, parameters, as_text=as_text)
                 shared = self._share() or await self._open()
                 return await shared.ask(sql, parameters, as_text=as_text)
             except psycopg.OperationalError as error:
@@ -83,7 +83,9 @@ class AsyncDatabase:
                     raise
         raise AssertionError("unreachable")
 
-    async def once(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+    async def once(
+        self, sql: str, parameters: Sequence[Any] = (), *, as_text: bool = False
+    ) -> Rows:
         """Return all rows of a statement that may wait for locks, and is not repeated by itself.
 
         :raises psycopg.Error: as above; whether it was committed may then be unknown.
@@ -91,7 +93,7 @@ class AsyncDatabase:
         async with self._turns:
             alone = self._lend() or await _connect()
             try:
-                return await alone.ask(sql, parameters)
+                return await alone.ask(sql, parameters, as_text=as_text)
             finally:
                 if alone.waiting:  # nobody waits for it any more
                     alone.close()

@@ -25,6 +25,7 @@ from parley.kernel.paging import Page, Position
 from parley.kernel.times import from_micros, micros
 from parley.messaging.models import Flag
 from parley.messaging.operations.reading import FURTHEST
+from parley.messaging.refusals import MessageNotFound
 from parley.messaging.seen import MESSAGE, REVISION, SAID, SEQ, ReadState, UnreadTotal
 from parley.messaging.unread import CAP, CHUNK, KEPT_FLAGS, LIST_CAP, SCAN, UNREAD_FLAGS
 
@@ -321,9 +322,16 @@ async def count_unread(*, viewer_id: UUID) -> UnreadTotal | None:
     )
 
 
-# --- reading up to a message ----------------------------------------------------------------------
+# --- what one person does with messages -----------------------------------------------------------
 
 READ = "SELECT * FROM parley_read(%s, %s, %s, %s, %s)"
+STAR = f"""
+SELECT {MESSAGE}, star.flags, star.watermark, star.has_changed, {PERSON}
+  FROM parley_star(%s, %s, %s) AS star
+ CROSS JOIN LATERAL (SELECT (star.said).*) AS m
+  JOIN accounts_user u ON u.user_id = m.sender_id
+"""  # noqa: S608
+PLACE, HAS_CHANGED = 1, WIDTH + 2
 
 
 async def read_up_to(*, viewer_id: UUID, conversation_id: UUID, seq: int | None) -> ReadState:
@@ -332,12 +340,7 @@ async def read_up_to(*, viewer_id: UUID, conversation_id: UUID, seq: int | None)
     :raises ConversationNotFound: the viewer is not in it.
     :raises Unavailable: another device holds the viewer's row too long.
     """
-    try:
-        # Repeating it is harmless: reading the same twice changes nothing.
-        asked = [viewer_id, conversation_id, seq, FURTHEST, CAP]
-        found = await database().rows(READ, asked, alone=True)
-    except psycopg.errors.LockNotAvailable as error:
-        raise Unavailable from error
+    found = await _mark(READ, [viewer_id, conversation_id, seq, FURTHEST, CAP])
     if not found:
         raise ConversationNotFound
     [(read_seq, watermark, unread, has_changed, receipt_rose)] = found
@@ -345,3 +348,29 @@ async def read_up_to(*, viewer_id: UUID, conversation_id: UUID, seq: int | None)
     receipt = Event(Type.READ, conversation_id, user_ids=(viewer_id,), seq=read_seq)
     tell_committed(*[own] * has_changed, *[receipt] * receipt_rose)
     return ReadState(read_seq, watermark, unread)
+
+
+async def set_message_starred(*, viewer_id: UUID, message_id: UUID, starred: bool) -> Row:
+    """Star a message or take the star away, as ``operations.set_message_starred`` does, and tell;
+    return it as lists have messages.
+
+    :raises MessageNotFound: it is not the viewer's to see.
+    :raises Unavailable: another device holds the viewer's row too long.
+    """
+    found = await _mark(STAR, [viewer_id, message_id, starred], as_text=True)
+    if not found:
+        raise MessageNotFound
+    [row] = found
+    own = Event(Type.OWN, UUID(row[PLACE]), user_ids=(viewer_id,))
+    tell_committed(*[own] * row[HAS_CHANGED])
+    return row
+
+
+async def _mark(sql: str, asked: Sequence[Any], *, as_text: bool = False) -> list[Row]:
+    """Return what a function gives that marks messages. Repeating it is harmless: the same twice
+    changes nothing.
+    """
+    try:
+        return await database().rows(sql, asked, as_text=as_text, alone=True)
+    except psycopg.errors.LockNotAvailable as error:
+        raise Unavailable from error

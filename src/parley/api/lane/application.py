@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from uuid import UUID
 
@@ -29,7 +30,7 @@ CONVERSATIONS, MESSAGES, USERS = "/api/conversations/", "/api/messages/", "/api/
 CONVERSATION, MESSAGE, USER = (f"{each}<id>/" for each in (CONVERSATIONS, MESSAGES, USERS))
 ABOVE = (CONVERSATIONS, MESSAGES, USERS)
 LIST, ONE = b"GET, POST, HEAD, OPTIONS", b"GET, HEAD, OPTIONS"
-CHANGEABLE = b"GET, PUT, PATCH, DELETE, HEAD, OPTIONS"
+CHANGEABLE, STAR = b"GET, PUT, PATCH, DELETE, HEAD, OPTIONS", b"PUT, DELETE, OPTIONS"
 LOST = (psycopg.Error, DatabaseError, InterfaceError)
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 # What changes here says nothing about anyone's credentials.
@@ -55,6 +56,8 @@ def _reading(by: ModuleType) -> dict[tuple[str, str], Route]:
         ("GET", "/api/sync/"): Route(by.prepare_sync, ONE),
         ("GET", USERS): Route(by.prepare_users, ONE),
         ("GET", USER): Route(by.prepare_user, b"GET, PATCH, HEAD, OPTIONS"),
+        ("PUT", f"{MESSAGE}star/"): Route(partial(by.prepare_star, starred=True), STAR),
+        ("DELETE", f"{MESSAGE}star/"): Route(partial(by.prepare_star, starred=False), STAR),
         ("POST", f"{CONVERSATION}read/"): Route(by.prepare_read, b"POST, OPTIONS"),
     }
 
@@ -63,8 +66,6 @@ ALIKE = {
     ("POST", MESSAGES): Route(sending.prepare, LIST, "send"),
     ("POST", f"{CONVERSATION}messages/"): Route(sending.prepare_in, LIST, "send"),
     ("GET", MESSAGE): Route(asking.prepare_message, CHANGEABLE),
-    ("PUT", f"{MESSAGE}star/"): Route(asking.prepare_star, b"PUT, DELETE, OPTIONS"),
-    ("DELETE", f"{MESSAGE}star/"): Route(asking.prepare_unstar, b"PUT, DELETE, OPTIONS"),
 }
 
 

@@ -29,7 +29,6 @@ from parley.messaging.sync import sync
 
 T = TypeVar("T", SeenMessage, SeenConversation, Person)
 Prepared = Callable[[], Awaitable[Answer]]
-Prepare = Callable[..., Awaitable[Prepared]]
 
 PAGED = {LIMIT.name, CURSOR.name, USERS.name}
 PLACE_NAMES = {place.name for place in PLACES}
@@ -121,24 +120,20 @@ async def prepare_message(request: Arrived, proved: Proved, message_id: UUID) ->
     return partial(_answer, ask)
 
 
-def _starring(*, starred: bool) -> Prepare:
-    async def prepare(request: Arrived, proved: Proved, message_id: UUID) -> Prepared:
-        """Return what answers ``PUT`` and ``DELETE /api/messages/{id}/star/``."""
-        if request.query or request.has_body:
-            raise NotMine
+async def prepare_star(
+    request: Arrived, proved: Proved, message_id: UUID, *, starred: bool
+) -> Prepared:
+    """Return what answers ``PUT`` and ``DELETE /api/messages/{id}/star/``."""
+    if request.query or request.has_body:
+        raise NotMine
 
-        def mark() -> Answer:
-            seen = operations.set_message_starred(
-                viewer=proved.viewer, message_id=message_id, starred=starred
-            )
-            return _message(proved, seen)
+    def mark() -> Answer:
+        seen = operations.set_message_starred(
+            viewer=proved.viewer, message_id=message_id, starred=starred
+        )
+        return _message(proved, seen)
 
-        return partial(markers().ask, mark)
-
-    return prepare
-
-
-prepare_star, prepare_unstar = _starring(starred=True), _starring(starred=False)
+    return partial(markers().ask, mark)
 
 
 async def prepare_users(request: Arrived, proved: Proved) -> Prepared:

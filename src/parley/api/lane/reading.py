@@ -192,6 +192,25 @@ def _caught(proved: Proved, found: Caught, *, compact: bool) -> bytes:
     return texts.news(shown, cursor=found.cursor, users=known if compact else None)
 
 
+async def prepare_star(
+    request: Arrived, proved: Proved, message_id: UUID, *, starred: bool
+) -> Prepared:
+    """Return what answers ``PUT`` and ``DELETE /api/messages/{id}/star/``."""
+    if request.query or request.has_body or _sees_by_acquaintance():
+        return await asking.prepare_star(request, proved, message_id, starred=starred)
+
+    async def answer() -> Answer:
+        viewer_id = proved.viewer.user_id
+        row = await express.set_message_starred(
+            viewer_id=viewer_id, message_id=message_id, starred=starred
+        )
+        _, named = _people(proved, [row], compact=False)
+        [text] = texts.messages([row], named, viewer_id=str(viewer_id))
+        return Answer(200, escape(text.encode()))
+
+    return answer
+
+
 async def prepare_read(request: Arrived, proved: Proved, conversation_id: UUID) -> Prepared:
     """Return what answers ``POST /api/conversations/{id}/read/``."""
     seq = read_seq(request)
