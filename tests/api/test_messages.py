@@ -521,6 +521,16 @@ class TestReceipts:
         assert page["results"] == [{"user": str(ben.user_id), "delivered": False, "read": False}]
         assert list(page["users"]) == [str(ben.user_id)]
 
+    def test_fill_each_page(self, api, ada, ben, cyd):
+        sent = say(ada, group(ada, ben, cyd))
+
+        first = api(ben).get(f"{URL}{sent.message_id}/receipts/?limit=1").json()
+        second = api(ben).get(first["next"]).json()
+
+        assert [r["user"]["username"] for r in first["results"]] == ["ben"]
+        assert [r["user"]["username"] for r in second["results"]] == ["cyd"]
+        assert second["next"] is None
+
     def test_are_for_participants(self, api, ada, ben, mallory):
         sent = write_to(ada, ben)
 

@@ -94,14 +94,21 @@ def members(conversation: Conversation) -> QuerySet[Participant]:
 
 
 def list_participants(
-    *, viewer: User, conversation_id: UUID, position: Position | None, size: int
+    *,
+    viewer: User,
+    conversation_id: UUID,
+    position: Position | None,
+    size: int,
+    but: UUID | None = None,
 ) -> Page[SeenParticipant]:
-    """Return one page of a conversation's participants, longest-standing first.
+    """Return one page of a conversation's participants, but for one; longest-standing first.
 
     :raises ConversationNotFound: the viewer is not in it.
     """
     mine = get_participation(viewer=viewer, conversation_id=conversation_id)
     found = _from_joined(members(mine.conversation), position)
+    if but is not None:
+        found = found.exclude(user_id=but)
     return Page.cut(
         [see_participant(row) for row in found[: size + 1]],
         size=size,

@@ -25,14 +25,17 @@ def list_receipts(
     """
     message = get_message(viewer=viewer, message_id=message_id)
     page = conversations.list_participants(
-        viewer=viewer, conversation_id=message.conversation_id, position=position, size=size
+        viewer=viewer,
+        conversation_id=message.conversation_id,
+        position=position,
+        size=size,
+        but=message.sender_id,
     )
     marked = _marked_read(message, page.items)
     return page.with_items(
         [
             _receipt(message, participant, marked=participant.user_id in marked)
             for participant in page.items
-            if participant.user_id != message.sender_id
         ]
     )
 
