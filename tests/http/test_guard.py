@@ -4,6 +4,7 @@ import json
 import pytest
 
 from parley.http.guard import LARGEST_HEADERS, LONGEST_ADDRESS, MOST_HEADERS, Guard
+from parley.kernel.metrics import known
 
 LIMIT = 1000
 
@@ -14,6 +15,7 @@ class Server:
     def __init__(self, *pieces, headers=(), path="/api/", query=b"", pause=0.0):
         self.scope = {
             "type": "http",
+            "method": "POST",
             "path": path,
             "raw_path": path.encode(),
             "query_string": query,
@@ -70,6 +72,25 @@ def run(server, *, application=None, **options):
 
 def length(n):
     return [(b"content-length", str(n).encode())]
+
+
+class TestCount:
+    @pytest.mark.parametrize(
+        ("server", "status"),
+        [
+            (Server(b"x"), "200"),
+            (Server(b"x" * 600, b"x" * 600), "413"),
+            (Server(headers=[(b"content-length", b"1001")]), "413"),
+        ],
+    )
+    def test_is_of_each_answer_once(self, server, status):
+        [counted] = [each for each in known() if each.name == "parley_http_requests_total"]
+        before = counted.read()
+
+        run(server)
+
+        mine = ("POST", status)
+        assert counted.read() == {**before, mine: before.get(mine, 0) + 1}
 
 
 class TestBody:

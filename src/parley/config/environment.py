@@ -189,6 +189,11 @@ class Environment(BaseSettings):
         validation_alias="PARLEY_ACCESS_LOG",
         description="Whether each request is logged.",
     )
+    metrics: bool = Field(
+        True,  # noqa: FBT003 - as above
+        validation_alias="PARLEY_METRICS",
+        description="Whether `/metrics` tells Prometheus what this process counts.",
+    )
     express: bool = Field(
         True,  # noqa: FBT003 - as above
         validation_alias="PARLEY_EXPRESS",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib import admin
 from django.templatetags.static import static
 from django.urls import include, path
@@ -10,6 +11,7 @@ from django.views.generic import RedirectView
 from parley.api.root import SignInView, SignOutView, SwaggerView
 from parley.config.front import front
 from parley.ops import health
+from parley.ops.metrics import metrics
 
 SIGNING_IN = [
     path("login/", SignInView.as_view(), name="login"),
@@ -26,6 +28,7 @@ urlpatterns = [
     path("docs/", SwaggerView.as_view(), name="docs"),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    *([path("metrics", metrics)] if settings.PARLEY.metrics else []),
     path("admin/", admin.site.urls),
     path("", include("parley.dialects.urls")),
 ]

@@ -15,6 +15,7 @@ from rest_framework.exceptions import APIException
 
 from parley.http.early import early
 from parley.http.problems import AddressTooLong, HeadersTooLarge, RequestTooLarge, TooSlow
+from parley.kernel.metrics import Counter
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -26,6 +27,10 @@ LONGEST_ADDRESS = 8 * 1024
 LARGEST_HEADERS = 16 * 1024
 MOST_HEADERS = 100
 BODY_S = 15.0
+
+answered = Counter(
+    "parley_http_requests_total", "Requests answered, by method and status.", "method", "status"
+)
 
 
 class Refused(Exception):
@@ -52,26 +57,25 @@ class Guard:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        answer = _judge(scope, self._body_limit)
-        if answer is not None:
-            await refuse(scope, send, answer)
-            return
-        await self._pass(scope, receive, send)
-
-    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
         async def sending(message: Message) -> None:
             nonlocal started
-            started = True
+            if not started:
+                started = True
+                answered.add(scope["method"], str(message["status"]))
             await send(message)
 
+        answer = _judge(scope, self._body_limit)
+        if answer is not None:
+            await refuse(scope, sending, answer)
+            return
         body = Body(receive, limit=self._body_limit, seconds=self._body_s)
         try:
             await self._application(scope, body.receive, sending)
         except Refused as refused:
             if not started:
-                await refuse(scope, send, refused.answer)
+                await refuse(scope, sending, refused.answer)
 
 
 class Body:

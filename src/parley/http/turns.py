@@ -21,6 +21,7 @@ from django.http.response import HttpResponseBase
 from parley.http.guard import refuse
 from parley.http.refusals import as_api_exception
 from parley.kernel.errors import Unavailable
+from parley.kernel.metrics import watch
 from parley.kernel.threads import close_connection
 
 MOST_WAITING = 1_000
@@ -76,18 +77,18 @@ class LentThreads:
         self._number, self._most_waiting = number, most_waiting
         self._free: list[ThreadPoolExecutor] = []
         self._all: list[ThreadPoolExecutor] = []
-        self._waiting = 0
+        self.waiting = 0
         self._turns = asyncio.Semaphore(number)
         self._loop = asyncio.get_running_loop()
 
     async def take(self) -> ThreadPoolExecutor:
-        if self._turns.locked() and self._waiting >= self._most_waiting:
+        if self._turns.locked() and self.waiting >= self._most_waiting:
             raise TooManyWaiting
-        self._waiting += 1
+        self.waiting += 1
         try:
             await self._turns.acquire()
         finally:
-            self._waiting -= 1
+            self.waiting -= 1
         if not self._free:
             self._free.append(ThreadPoolExecutor(1, thread_name_prefix="django"))
             self._all.append(self._free[-1])
@@ -118,6 +119,7 @@ class Turns(ASGIHandler):
         super().__init__()
         self._number, self._most_waiting = threads, most_waiting
         self._threads: WeakKeyDictionary[Any, LentThreads] = WeakKeyDictionary()
+        watch("parley_requests_waiting", "Requests that wait for a thread.", self._count_waiting)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         loop = asyncio.get_running_loop()
@@ -159,6 +161,9 @@ class Turns(ASGIHandler):
         if not response.streaming:
             _turn.get().give_back(is_answered=True)
         await super().send_response(response, send)
+
+    def _count_waiting(self) -> int:
+        return sum(lent.waiting for lent in list(self._threads.values()))
 
     async def close(self) -> None:
         """End the running loop's threads."""

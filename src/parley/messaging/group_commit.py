@@ -22,6 +22,7 @@ from parley.conversations.events import tell_committed
 from parley.kernel.async_database import database
 from parley.kernel.database import ATTEMPTS
 from parley.kernel.errors import Invalid, Refusal, Unavailable
+from parley.kernel.metrics import watch
 from parley.kernel.threads import Threads
 from parley.messaging.drafts import Draft
 from parley.messaging.operations import messages_sent, one_trip, send_many
@@ -114,7 +115,7 @@ class GroupCommit:
         self._queue: list[_Waiting] = []
         self._aside: dict[object, list[_Waiting]] = {}
         self._side_threads = Threads("side-lane", most=SIDE_LANES)
-        self._unanswered = 0
+        self.unanswered = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_running = False
 
@@ -124,10 +125,10 @@ class GroupCommit:
         :raises Refusal: as :func:`send_many` answers for it; ``Unavailable`` if the queue is full.
         """
         draft.check(longest=settings.PARLEY.message_length)
-        if self._unanswered >= self._bound:
+        if self.unanswered >= self._bound:
             raise Unavailable
         waiting = _Waiting(draft, asyncio.get_running_loop().create_future())
-        self._unanswered += 1
+        self.unanswered += 1
         self._enqueue(waiting)
         result = await waiting.answer
         if isinstance(result, Refusal):
@@ -206,18 +207,23 @@ class GroupCommit:
     # --- answers
 
     def _settle(self, waiting: _Waiting, result: Result) -> None:
-        self._unanswered -= 1
+        self.unanswered -= 1
         if not waiting.answer.done():  # the caller may have left; the message is kept all the same
             waiting.answer.set_result(result)
 
     def _fail(self, batch: Sequence[_Waiting], error: Exception) -> None:
         for waiting in batch:
-            self._unanswered -= 1
+            self.unanswered -= 1
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)
 
 
 _groups: WeakKeyDictionary[asyncio.AbstractEventLoop, GroupCommit] = WeakKeyDictionary()
+watch(
+    "parley_sends_waiting",
+    "Messages that were taken and are not committed yet.",
+    lambda: sum(each.unanswered for each in list(_groups.values())),
+)
 
 
 def group() -> GroupCommit:

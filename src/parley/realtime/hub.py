@@ -26,6 +26,7 @@ from django.utils import timezone
 from parley.conversations import epochs, fence
 from parley.conversations.acquaintance import sharing_with
 from parley.conversations.events import Event, Type, happened
+from parley.kernel.metrics import watch
 from parley.kernel.tasks import end
 from parley.kernel.threads import Threads
 from parley.messaging import listening
@@ -104,6 +105,7 @@ class Hub:
     async def start(self) -> None:
         """Begin to listen, to what happens here and elsewhere."""
         await self._note_place()
+        watch("parley_live_connections", "WebSockets, event streams and long polls.", self.count)
         happened.join(self.hear_here)
         await self._broker.start(self.hear)
         works = (self._deliver, self._tick, self._check, self._recheck, self._pulse)
@@ -145,6 +147,10 @@ class Hub:
     @property
     def online(self) -> frozenset[UUID]:
         return frozenset(self._connections)
+
+    def count(self) -> int:
+        """Return how many connections there are, in any thread."""
+        return sum(map(len, list(self._connections.values())))
 
     def _everyone(self) -> Iterable[Connection]:
         return (c for connections in list(self._connections.values()) for c in list(connections))
