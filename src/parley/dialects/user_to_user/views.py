@@ -24,6 +24,7 @@ from parley.dialects.letters import Letter
 from parley.dialects.sessions import sign_in, sign_out
 from parley.dialects.user_to_user import wire
 from parley.dialects.user_to_user.pages import COUNTED, Pages
+from parley.http.authentication import SessionAuthentication
 from parley.http.requests import plain
 from parley.http.throttling import SendThrottle, SignUpThrottle
 from parley.kernel import ids
@@ -40,8 +41,14 @@ class NowhereView(Nowhere):
     render_no = staticmethod(wire.render_no)
 
 
-class RegisterView(UserDoor):
+class OuterDoor(UserDoor):
+    """For whoever is nobody yet: a header that proves nothing any more shuts nobody out."""
+
+    authentication_classes = (SessionAuthentication,)
     permission_classes = (AllowAny,)
+
+
+class RegisterView(OuterDoor):
     throttle_classes = (SignUpThrottle,)
 
     def post(self, request: Request) -> Response:
@@ -52,10 +59,8 @@ class RegisterView(UserDoor):
         return Response(shown, status=201)
 
 
-class LoginView(UserDoor):
+class LoginView(OuterDoor):
     """Q1: a stranger needs no CSRF token to sign in; whoever is signed in by cookie does."""
-
-    permission_classes = (AllowAny,)
 
     def post(self, request: Request) -> Response:
         username, password = wire.texts(self.sent, "username", "password")
