@@ -6,10 +6,10 @@ Needs ``wrk``, ``pgbench`` and the servers of PostgreSQL and MariaDB (``BENCH_PO
 ``BENCH_MYSQL``: an address without a database; default this machine's). In a database of its own
 of each kind it serves the same world twice, by ``manage.py serve`` and by plain views
 (``bench/plain``) under gunicorn, and plays each row in rounds, in turns: the product, plain views,
-and the product's statements alone (pgbench, sqlite3). Prints medians, spread, ratios, the CPU of
-server, database and client from ``/proc``, and whether the targets hold. ``--write`` keeps the
-figures in ``bench/results/`` and puts them in the README. ``--soak 20`` loads live connections for
-so many minutes instead, and says how memory grew.
+and the product's statements alone (pgbench, mariadb-slap, sqlite3). Prints medians, spread, ratios,
+the CPU of server, database and client from ``/proc``, and whether the targets hold. ``--write``
+keeps the figures in ``bench/results/`` and puts them in the README. ``--soak 20`` loads live
+connections for so many minutes instead, and says how memory grew.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Who plays a row: wrk and a WebSocket client against a server, pgbench and sqlite3 against SQL.
+"""Who plays a row: wrk and a WebSocket client against a server; pgbench, mariadb-slap and sqlite3
+against SQL.
 
 All keep so many requests under way, each as soon as the last was answered: a server that stalls is
 asked less meanwhile, so the latencies are those of this many patient clients, and leave out what
@@ -8,17 +9,21 @@ others who came during a stall would have waited.
 from __future__ import annotations
 
 import os
+import random
 import re
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import count, islice
 from pathlib import Path
 from urllib.parse import urlsplit
-from uuid import uuid4
+from uuid import UUID
 
-from bench.speed import servers, statements
+from bench.speed import servers, slap, statements
 from bench.speed.rows import Row
 from bench.speed.verdicts import Run
 from bench.speed.world import NAME
@@ -91,7 +96,9 @@ def play_sql(row: Row, seconds: int) -> Run:
     """Play what the product asks of the database, with nothing in between."""
     from django.db import connection
 
-    return _play_sqlite(row, seconds) if connection.vendor == "sqlite" else _pgbench(row, seconds)
+    return {"sqlite": _play_sqlite, "mysql": slap.play}.get(connection.vendor, _pgbench)(
+        row, seconds
+    )
 
 
 def _pgbench(row: Row, seconds: int) -> Run:
@@ -117,31 +124,43 @@ def _pgbench(row: Row, seconds: int) -> Run:
 
 
 def _play_sqlite(row: Row, seconds: int) -> Run:
-    """Insert rows like those of the product, as many at once as its clients could gather."""
+    """Insert the rows that the product's clients would send, as many at once as they are, into a
+    copy of its database.
+    """
     from django.conf import settings
 
-    with tempfile.TemporaryDirectory(dir=Path(settings.DATABASES["default"]["NAME"]).parent) as at:
-        raw = sqlite3.connect(Path(at) / "raw.sqlite3", isolation_level=None)
-        raw.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
-        raw.execute("ATTACH ? AS product", [str(settings.DATABASES["default"]["NAME"])])
-        made = "SELECT sql FROM product.sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL"
-        for (sql,) in raw.execute(made, ["messaging_message"]).fetchall():
-            raw.execute(sql)
-        like = raw.execute("SELECT * FROM product.messaging_message LIMIT 1")
-        names, pattern = [column[0] for column in like.description], like.fetchone()
-        raw.execute("DETACH product")
-        new, seq_at, revision_at = map(names.index, ("message_id", "seq", "revision"))
-        sql = f"INSERT INTO messaging_message VALUES ({', '.join('?' * len(names))})"  # noqa: S608
-        began, seq = time.perf_counter(), 0
-        while time.perf_counter() - began < seconds:
-            raw.execute("BEGIN IMMEDIATE")
-            for _ in range(row.clients):
-                seq += 1
-                inserted = list(pattern)
-                inserted[new], inserted[seq_at], inserted[revision_at] = uuid4().hex, seq, seq
-                raw.execute(sql, inserted)
-            raw.execute("COMMIT")
-        took = time.perf_counter() - began
-        raw.close()
-    latency = 1_000 * took * row.clients / seq
-    return Run(seq / took, latency, latency)
+    product = Path(settings.DATABASES["default"]["NAME"])
+    with tempfile.TemporaryDirectory(dir=product.parent) as at:
+        copy = Path(at) / "raw.sqlite3"
+        with closing(sqlite3.connect(product)) as original:
+            original.execute("VACUUM INTO ?", [str(copy)])
+        with closing(sqlite3.connect(copy, isolation_level=None)) as raw:
+            raw.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
+            like = raw.execute("SELECT * FROM messaging_message ORDER BY seq DESC LIMIT 1")
+            names = [column[0] for column in like.description]
+            rows = _rows(names, like.fetchone(), raw.execute("SELECT * FROM bench_pair").fetchall())
+            places = ", ".join("?" * len(names))
+            sql = f"INSERT INTO messaging_message VALUES ({places})"  # noqa: S608
+            began, sent = time.perf_counter(), 0
+            while time.perf_counter() - began < seconds:
+                raw.execute("BEGIN IMMEDIATE")
+                raw.executemany(sql, islice(rows, row.clients))
+                raw.execute("COMMIT")
+                sent += row.clients
+            took = time.perf_counter() - began
+    latency = 1_000 * took * row.clients / sent
+    return Run(sent / took, latency, latency)
+
+
+def _rows(
+    names: list[str], pattern: Sequence[object], pairs: list[tuple[int, str, str]]
+) -> Iterator[tuple[object, ...]]:
+    """Yield new rows like one that stands, each by someone into a conversation of theirs."""
+    from parley.kernel import ids
+
+    row = dict(zip(names, pattern, strict=True))
+    for number in count(10_000_000):  # beyond all that stand in any conversation
+        _, row["sender_id"], row["conversation_id"] = random.choice(pairs)
+        row["message_id"] = ids.message_id(UUID(row["conversation_id"])).hex
+        row["seq"] = row["revision"] = number
+        yield tuple(row.values())

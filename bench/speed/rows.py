@@ -81,7 +81,6 @@ ROWS = (
         "send",
         least(sql=0.5, plain=10),
         part="mysql",
-        against=(PLAIN,),
     ),
 )
 PARTS = ("postgresql", "sqlite", "mysql", "live")

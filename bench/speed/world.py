@@ -105,7 +105,6 @@ def write_pairs(folder: Path) -> None:
     """Write who asks for what: an access token, a conversation of that user's, a fresh cursor, a
     message in it. One file for all kinds of requests, one of the members of one conversation.
     """
-    from django.db import connection
 
     from parley.conversations import epochs, fence
     from parley.conversations.models import Participant
@@ -126,8 +125,7 @@ def write_pairs(folder: Path) -> None:
             for token, cursor in [asking[p.user_id]]
         ]
         (folder / name).write_text("\n".join([*lines, ""]))
-        if connection.vendor == "postgresql":
-            _write_table(name, pairs)
+        _write_table(name, pairs)
 
 
 def _asking(user: Any) -> tuple[str, str]:
@@ -155,12 +153,19 @@ def _asking(user: Any) -> tuple[str, str]:
 
 
 def _write_table(name: str, pairs: list[Any]) -> None:
-    """Keep the pairs for pgbench, by number."""
-    import psycopg
+    """Keep the pairs for those who play statements alone, by number."""
+    from django.db import connection
 
-    columns = "(n int PRIMARY KEY, user_id uuid, conversation_id uuid)"
-    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
-        connection.execute(f"CREATE TABLE bench_{name} {columns}")
-        with connection.cursor().copy(f"COPY bench_{name} FROM STDIN") as copy:
-            for n, mine in enumerate(pairs, start=1):
-                copy.write_row((n, mine.user_id, mine.conversation_id))
+    from parley.kernel.database import uuid_parameter
+
+    like = "SELECT 0 AS n, user_id, conversation_id FROM conversations_participant LIMIT 0"
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE bench_{name} AS {like}")
+        cursor.executemany(
+            f"INSERT INTO bench_{name} VALUES (%s, %s, %s)",  # noqa: S608
+            [
+                (n, uuid_parameter(mine.user_id), uuid_parameter(mine.conversation_id))
+                for n, mine in enumerate(pairs, start=1)
+            ],
+        )
+        cursor.execute(f"CREATE UNIQUE INDEX bench_{name}_n ON bench_{name} (n)")

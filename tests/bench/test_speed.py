@@ -1,11 +1,14 @@
 """The tables of the bench tell what was measured; nothing is timed here."""
 
 import json
+from itertools import islice
 
 import pytest
 
-from bench.speed import live, statements, tables
+from bench.speed import live, players, slap, statements, tables
 from bench.speed.verdicts import Run, Target, judge, judge_runs
+from parley.messaging.models import Message
+from tests.talk import group, say
 
 ROW = (Target("× SQL", 0.5), Target("× less CPU", 40), Target("p99 ms", 10, most=True))
 MACHINE = {
@@ -99,3 +102,31 @@ def test_the_statements_of_the_product_have_as_many_places_as_values(kind):
 def test_a_statement_that_changed_is_noticed():
     with pytest.raises(ValueError, match="1 values for 2 places"):
         statements.put("SELECT %s, %s", ["1"])
+
+
+@pytest.mark.django_db(transaction=True)
+class TestASendByItself:
+    def test_is_what_the_product_asks_with_variables_for_its_values(self, ada, ben, cyd):
+        talk = group(ada, ben, cyd)
+        for _ in range(20):  # beyond the numbers of the fence
+            say(ada, talk)
+
+        script = slap.script()
+
+        assert [script[1], script[-1]] == ["BEGIN;\n", "COMMIT;\n"]
+        [insert] = [each for each in script if "INTO messaging_message " in each]
+        assert "VALUES (@id, @where, @who, @seq + 1, @seq + 1, @g, " in insert
+        assert all("@" in each for each in script[2:-1])
+        assert talk.hex not in "".join(script)
+        assert Message.objects.count() == 20
+
+
+def test_raw_rows_are_of_many_people_and_conversations():
+    names = ["message_id", "sender_id", "conversation_id", "seq", "revision", "message_body"]
+    pairs = [(n, f"{n:032x}", f"{n + 9:032x}") for n in range(9)]
+
+    rows = list(islice(players._rows(names, ["", "", "", 1, 1, "hello"], pairs), 100))
+
+    assert len({row[0] for row in rows}) == len({row[3] for row in rows}) == 100
+    assert {(row[1], row[2]) for row in rows} == {pair[1:] for pair in pairs}
+    assert {row[5] for row in rows} == {"hello"}
