@@ -483,5 +483,5 @@ class TestEnd:
                     await socket.close()
 
         refused = asyncio.run(scene())
-        assert refused.status_code == 429
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "5")
         assert json.loads(refused.body)["errors"][0]["code"] == "throttled"

@@ -13,9 +13,9 @@ from urllib.parse import parse_qs
 from django.utils import timezone
 from rest_framework.exceptions import APIException, MethodNotAllowed
 
-from parley.http.authentication import CHALLENGE, Proved
+from parley.http.authentication import Proved
 from parley.http.handshakes import prove
-from parley.http.refusals import as_api_exception, content_of
+from parley.http.refusals import as_api_exception
 from parley.kernel.errors import Refusal
 from parley.messaging import sync
 from parley.messaging.cursors import is_under_way
@@ -24,6 +24,7 @@ from parley.realtime.connections import MISSED_AT_ONCE, Close, Connection
 from parley.realtime.frames import Frame, event
 from parley.realtime.hub import Hub, TooManyConnections
 from parley.realtime.lines import LINE, StreamLine
+from parley.realtime.refusing import refuse
 from parley.realtime.websocket import Receive, Send
 
 COMMENT_S = 20.0
@@ -37,7 +38,7 @@ async def serve(
 ) -> None:
     """Serve one stream; ``Last-Event-ID`` or ``?cursor=`` first delivers what was missed."""
     if scope["method"] != "GET":
-        await _refuse(send, scope, MethodNotAllowed(scope["method"]))
+        await refuse(send, scope, MethodNotAllowed(scope["method"]))
         return
     try:
         proved = await inner.proved_at_once(application, scope)
@@ -46,10 +47,10 @@ async def serve(
         stream = Stream(hub, application, scope, proved, send)
         await stream.begin()
     except TooManyConnections:
-        await _refuse(send, scope, tickets.CROWDED)
+        await refuse(send, scope, tickets.CROWDED)
         return
     except (Refusal, APIException) as refused:
-        await _refuse(send, scope, as_api_exception(refused))
+        await refuse(send, scope, as_api_exception(refused))
         return
     # It lives as long as the connection; what only the handshake needed does not.
     scope["headers"][:] = inner.kept(scope)
@@ -66,22 +67,6 @@ def _prove(scope: dict[str, Any]) -> Proved:
     if found is None:
         raise tickets.NotSignedIn
     return found
-
-
-# How to ask again, by what was wrong.
-HINTS = {
-    401: (b"www-authenticate", CHALLENGE.encode()),
-    405: (b"allow", b"GET"),
-    429: (b"retry-after", b"5"),
-}
-
-
-async def _refuse(send: Send, scope: Mapping[str, Any], refused: APIException) -> None:
-    status = refused.status_code
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    headers += [HINTS[status]] if status in HINTS else []
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content_of(refused, scope["path"])})
 
 
 class Stream:

@@ -30,6 +30,7 @@ from parley.realtime.frames import Frame, encode
 from parley.realtime.hub import HEARTBEAT_S, Hub, TooManyConnections
 from parley.realtime.lines import GONE_S, LARGEST_FRAME, LINE, Line
 from parley.realtime.presence import MOST_WATCHED, STATES
+from parley.realtime.refusing import refuse
 
 log = structlog.get_logger(__name__)
 
@@ -56,13 +57,13 @@ async def serve(
             if proved is None:
                 proved = await hub.ask(_prove, dict(scope))
     except APIException as refused:
-        await _refuse(send, refused.status_code, content_of(refused, scope["path"]))
+        await refuse(send, scope, refused)
         return
     socket = Socket(hub, application, scope, proved, send)
     try:
         hub.join(socket.connection)
     except TooManyConnections:
-        await _refuse(send, 429, content_of(tickets.CROWDED, scope["path"]))
+        await refuse(send, scope, tickets.CROWDED)
         return
     # It lives as long as the connection; what only the handshake needed does not.
     scope["headers"][:] = inner.kept(scope)
@@ -89,12 +90,6 @@ def _prove(scope: dict[str, Any]) -> Proved:
     if found is None:
         raise tickets.NotSignedIn
     return found
-
-
-async def _refuse(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body})
 
 
 class Socket:
