@@ -206,7 +206,7 @@ class Socket:
             self._is_listening = False
             self._task.cancel()
 
-    def _answer(self, content: Mapping[str, Any], ref: Any, *, more: str = "") -> None:
+    def _answer(self, content: Mapping[str, Any], ref: str, *, more: str = "") -> None:
         """Send an answer behind what waits."""
         self.connection.offer(_written(content, ref, more))
 
@@ -241,10 +241,10 @@ class Socket:
 
     async def _take(self, text: str) -> None:
         """Act on one frame; what is wrong with it is said, and nothing else happens."""
-        ref = None
+        ref = ""
         try:
             frame = _parse(text)
-            ref = frame.pop("ref", None)
+            ref = _reference(frame)
             type_ = frame.pop("type", None)
             act = self.ACTS.get(type_) if isinstance(type_, str) else None
             if act is None:
@@ -256,7 +256,7 @@ class Socket:
             answer = json.loads(content_of(as_api_exception(refusal), self._scope["path"]))
             self._answer({"type": "error", "errors": answer["errors"]}, ref)
 
-    def _complain(self, code: str, detail: str, ref: Any) -> None:
+    def _complain(self, code: str, detail: str, ref: str) -> None:
         errors = [{"code": code, "detail": detail, "attr": None}]
         self._answer({"type": "error", "errors": errors}, ref)
 
@@ -265,7 +265,7 @@ class Socket:
             self._application, self._scope, self._proved, method, path, **options
         )
 
-    def _pass_on(self, status: int, answer: bytes, ref: Any) -> bool:
+    def _pass_on(self, status: int, answer: bytes, ref: str) -> bool:
         """Say what the API refused, if it did."""
         if status < 400:  # noqa: PLR2004 - HTTP's own border
             return False
@@ -273,18 +273,18 @@ class Socket:
         self._answer({"type": "error"}, ref, more=f',"errors":{errors[:-1] or "[]"}')
         return True
 
-    async def _take_send(self, frame: dict[str, Any], ref: Any) -> None:
+    async def _take_send(self, frame: dict[str, Any], ref: str) -> None:
         status, answer = await self._call("POST", "/api/messages/", body=frame)
         if not self._pass_on(status, answer, ref):
             self._answer({"type": "ack"}, ref, more=f',"message":{answer.decode()}')
 
-    async def _take_read(self, frame: dict[str, Any], ref: Any) -> None:
+    async def _take_read(self, frame: dict[str, Any], ref: str) -> None:
         where = _uuid(frame, "conversation")
         body = {"seq": frame["seq"]} if "seq" in frame else {}
         status, answer = await self._call("POST", f"/api/conversations/{where}/read/", body=body)
         self._pass_on(status, answer, ref)
 
-    async def _take_delivered(self, frame: dict[str, Any], ref: Any) -> None:
+    async def _take_delivered(self, frame: dict[str, Any], ref: str) -> None:
         where, seq = _uuid(frame, "conversation"), frame.get("seq")
         if not isinstance(seq, int) or isinstance(seq, bool) or not 0 <= seq < 2**63:
             raise BadFrame("seq is not a position.")
@@ -292,15 +292,15 @@ class Socket:
             operations.set_delivered, viewer=self.user, conversation_id=where, seq=seq
         )
 
-    async def _take_typing(self, frame: dict[str, Any], ref: Any) -> None:
+    async def _take_typing(self, frame: dict[str, Any], ref: str) -> None:
         self._hub.type_in(_uuid(frame, "conversation"), self.user.user_id)
 
-    async def _take_presence(self, frame: dict[str, Any], ref: Any) -> None:
+    async def _take_presence(self, frame: dict[str, Any], ref: str) -> None:
         if frame.get("state") not in STATES:
             raise BadFrame("state is online, away or offline.")
         self._hub.presence.set(self.user.user_id, frame["state"])
 
-    async def _take_watch(self, frame: dict[str, Any], ref: Any) -> None:
+    async def _take_watch(self, frame: dict[str, Any], ref: str) -> None:
         named = frame.get("users")
         if not isinstance(named, list) or len(named) > MOST_WATCHED:
             raise BadFrame(f"users is a list of at most {MOST_WATCHED} ids.")
@@ -308,7 +308,7 @@ class Socket:
         shared = await self._hub.ask(sharing_with, self.user.user_id, users)
         self._hub.presence.watch(self.connection, frozenset(shared))
 
-    async def _take_resume(self, frame: dict[str, Any], ref: Any) -> None:
+    async def _take_resume(self, frame: dict[str, Any], ref: str) -> None:
         cursor = frame.get("cursor")
         if not isinstance(cursor, str):
             raise BadFrame("cursor is missing.")
@@ -335,7 +335,7 @@ class Socket:
             cursor, more = news["cursor"], news["more"]
         self.connection.is_resuming = False
 
-    async def _take_ping(self, frame: dict[str, Any], ref: Any) -> None:
+    async def _take_ping(self, frame: dict[str, Any], ref: str) -> None:
         self._answer({"type": "pong"}, ref)
 
     ACTS = {
@@ -350,21 +350,19 @@ class Socket:
     }
 
 
-def _written(content: Mapping[str, Any], ref: Any, more: str = "") -> Frame:
-    """Write an answer, with the reference that it answers.
+def _written(content: Mapping[str, Any], ref: str, more: str = "") -> Frame:
+    """Write an answer, with the reference that it answers as it was written.
 
     ``more`` is JSON that was written already, comma and name before it.
     """
     type_, rest = content["type"], {k: v for k, v in content.items() if k != "type"}
-    # The reference is the client's own: whatever they gave, they have again.
-    named = "" if ref is None else f',"ref":{json.dumps(ref, separators=(",", ":"))}'
     more = f",{encode(rest)[1:-1]}{more}" if rest else more
-    return Frame(type_, f'{{"type":"{type_}"{named}{more}}}')
+    return Frame(type_, f'{{"type":"{type_}"{ref}{more}}}')
 
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text, parse_constant=_number, parse_float=_number)
+        found = json.loads(text)
     except (ValueError, RecursionError):
         raise BadFrame("Not JSON.") from None
     if not isinstance(found, dict):
@@ -372,12 +370,15 @@ def _parse(text: str) -> dict[str, Any]:
     return found
 
 
-def _number(text: str) -> float:
-    """Return a number that JSON can say again, as a reference is."""
-    found = float(text)
-    if not math.isfinite(found):
-        raise ValueError("JSON has neither NaN nor infinities.")
-    return found
+def _reference(frame: dict[str, Any]) -> str:
+    """Take out a frame's ``ref``, written as its answers repeat it: whatever it was, or nothing."""
+    ref = frame.pop("ref", None)
+    if ref is None:
+        return ""
+    try:
+        return f',"ref":{json.dumps(ref, separators=(",", ":"), allow_nan=False)}'
+    except (ValueError, RecursionError):  # NaN and infinities, which Python reads
+        raise BadFrame("ref is not JSON.") from None
 
 
 def _uuid(frame: Mapping[str, Any], name: str) -> UUID:
