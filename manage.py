@@ -15,8 +15,8 @@ def main() -> None:
         from django.core.management import execute_from_command_line
     except ImportError:
         sys.exit(
-            "Django is not installed for this Python: run `make serve`, "
-            "or `pip install -r requirements.txt` first."
+            "Django is not installed for this Python. `make serve` sets one up that has it: "
+            ".venv/bin/python manage.py …; or `pip install -r requirements.txt` first."
         )
     try:
         execute_from_command_line(sys.argv)
