@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import APIException, NotFound, ParseError
+from rest_framework.exceptions import APIException, NotFound
 from rest_framework.exceptions import PermissionDenied as Forbidden
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import BasePermission, IsAuthenticated
@@ -27,7 +27,7 @@ from parley.http.authentication import (
     SessionAuthentication,
     TokenAuthentication,
 )
-from parley.http.parsers import FormParser, JSONParser, MultiPartParser
+from parley.http.parsers import FormParser, LoudJSONParser, MultiPartParser
 from parley.http.refusals import as_api_exception, headers_of, report
 from parley.http.requests import plain
 from parley.http.throttling import RequestThrottle
@@ -48,22 +48,6 @@ class Worded(APIException):
         super().__init__()
         self.status_code = status
         self.body = body
-
-
-class LoudJSONParser(JSONParser):
-    """JSON, refused in the words that REST framework has for it."""
-
-    def parse(
-        self,
-        stream: Any,
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        try:
-            return super().parse(stream, media_type, parser_context)
-        except ParseError as error:
-            reason = error.__cause__ if isinstance(error.__cause__, ValueError) else error.detail
-            raise ParseError(f"JSON parse error - {reason}") from error
 
 
 class SpacedJSONRenderer(JSONRenderer):

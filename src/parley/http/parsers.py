@@ -101,6 +101,22 @@ class JSONParser(parsers.JSONParser):
         return read_json(stream.read())
 
 
+class LoudJSONParser(JSONParser):
+    """JSON, refused in the words that REST framework has for it."""
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except ParseError as error:
+            reason = error.__cause__ if isinstance(error.__cause__, ValueError) else error.detail
+            raise ParseError(f"JSON parse error - {reason}") from error
+
+
 def _fields(form: QueryDict) -> QueryDict:
     check_storable(dict(form.lists()))
     return form

@@ -23,6 +23,7 @@ from parley.api.accounts.serializers import (
 from parley.api.accounts.signing import SigningViewSet
 from parley.api.schema import operation
 from parley.http import refusals, tokens
+from parley.http.parsers import FormParser, LoudJSONParser, MultiPartParser
 from parley.http.requests import plain
 from parley.http.security_log import note
 
@@ -43,6 +44,7 @@ class TokenViewSet(SigningViewSet):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    parser_classes = (LoudJSONParser, FormParser, MultiPartParser)
 
     def get_exception_handler(self) -> Any:
         return plain_errors

@@ -19,7 +19,7 @@ from rest_framework.status import (
 
 from parley.accounts import operations
 from parley.dialects import letters
-from parley.dialects.doors import Door, LoudJSONParser, Nowhere, SpacedJSONRenderer, Worded
+from parley.dialects.doors import Door, Nowhere, SpacedJSONRenderer, Worded
 from parley.dialects.letters import Letter
 from parley.dialects.token_mail import claims, wire
 from parley.http.authentication import (
@@ -28,6 +28,7 @@ from parley.http.authentication import (
     SessionAuthentication,
     TokenAuthentication,
 )
+from parley.http.parsers import LoudJSONParser
 from parley.http.requests import plain
 from parley.http.security_log import note
 from parley.http.throttling import SendThrottle, SignUpThrottle
