@@ -1,45 +1,51 @@
-import re
+import pytest
+from django.test import RequestFactory
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
 
-from django.test import Client
+from parley.kernel.metrics import answers
+from parley.ops.metrics import metrics
 
-from parley.kernel.metrics import Counter, watch
+OPEN = "application/openmetrics-text"
 
-COMMENT = re.compile(r"# (HELP [a-z_]+ \S.*|TYPE [a-z_]+ (counter|gauge))")
-SAMPLE = re.compile(
-    r'([a-z_]+)(\{[a-z]+="[^"\\]*"(,[a-z]+="[^"\\]*")*\})? (\d+(\.\d+)?(e[+-]\d+)?)'
-)
+
+@pytest.fixture
+def ask():
+    def ask(method="get", **headers):
+        return metrics(getattr(RequestFactory(headers=headers), method)("/metrics"))
+
+    return ask
 
 
 class TestMetrics:
-    def test_are_written_for_prometheus(self, client):
-        answer = client.get("/metrics")
+    @pytest.mark.parametrize(
+        ("accept", "type_", "read"),
+        [
+            ("", "text/plain", text_string_to_metric_families),
+            (f"{OPEN}; version=1.0.0", OPEN, openmetrics.text_string_to_metric_families),
+        ],
+    )
+    def test_are_what_prometheus_reads(self, ask, accept, type_, read):
+        answers.counted["GET", "200"] += 1
 
-        assert answer.status_code == 200
-        assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-        text = answer.content.decode()
-        assert text.endswith("\n")
-        for line in text.splitlines():
-            assert (COMMENT if line.startswith("#") else SAMPLE).fullmatch(line), line
+        answer = ask(accept=accept)
 
-    def test_tell_what_is_counted_and_watched(self, client):
-        counter = Counter("parley_test_total", "For this test.", "kind", "status")
-        counter.add("a", "1")
-        counter.add("a", "1")
-        counter.add("b", "2")
-        watch("parley_test", "For this test.", lambda: 7)
+        assert answer.headers["Content-Type"].startswith(f"{type_};")
+        found = {each.name: each for each in read(answer.content.decode())}
+        mine = {name for name in found if name.startswith("parley_")}
+        assert mine == {
+            "parley_http_requests",
+            "parley_live_connections",
+            "parley_requests_waiting",
+            "parley_sends_waiting",
+        }
+        assert found["parley_http_requests"].type == "counter"
+        assert "process_resident_memory_bytes" in found
 
-        lines = client.get("/metrics").content.decode().splitlines()
-
-        at = lines.index("# HELP parley_test_total For this test.")
-        assert lines[at + 1 : at + 4] == [
-            "# TYPE parley_test_total counter",
-            'parley_test_total{kind="a",status="1"} 2',
-            'parley_test_total{kind="b",status="2"} 1',
-        ]
-        assert "parley_test 7" in lines
-        assert "# TYPE process_cpu_seconds_total counter" in lines
-
-    def test_are_only_asked(self):
-        answer = Client(enforce_csrf_checks=True).post("/metrics")
+    def test_are_only_asked(self, ask):
+        answer = ask("post")
 
         assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
+
+    def test_are_nowhere_unless_they_are_switched_on(self, client):
+        assert client.get("/metrics").status_code == 404

@@ -190,9 +190,11 @@ class Environment(BaseSettings):
         description="Whether each request is logged.",
     )
     metrics: bool = Field(
-        True,  # noqa: FBT003 - as above
+        False,  # noqa: FBT003 - as above
         validation_alias="PARLEY_METRICS",
-        description="Whether `/metrics` tells Prometheus what this process counts.",
+        description=(
+            "Whether `/metrics` tells Prometheus what this process counts; everyone may ask."
+        ),
     )
     express: bool = Field(
         True,  # noqa: FBT003 - as above

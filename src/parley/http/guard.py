@@ -15,7 +15,7 @@ from rest_framework.exceptions import APIException
 
 from parley.http.early import early
 from parley.http.problems import AddressTooLong, HeadersTooLarge, RequestTooLarge, TooSlow
-from parley.kernel.metrics import Counter
+from parley.kernel.metrics import answers
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -27,10 +27,6 @@ LONGEST_ADDRESS = 8 * 1024
 LARGEST_HEADERS = 16 * 1024
 MOST_HEADERS = 100
 BODY_S = 15.0
-
-answered = Counter(
-    "parley_http_requests_total", "Requests answered, by method and status.", "method", "status"
-)
 
 
 class Refused(Exception):
@@ -63,7 +59,7 @@ class Guard:
             nonlocal started
             if not started:
                 started = True
-                answered.add(scope["method"], str(message["status"]))
+                answers.counted[scope["method"], str(message["status"])] += 1
             await send(message)
 
         answer = _judge(scope, self._body_limit)

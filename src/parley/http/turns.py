@@ -21,7 +21,7 @@ from django.http.response import HttpResponseBase
 from parley.http.guard import refuse
 from parley.http.refusals import as_api_exception
 from parley.kernel.errors import Unavailable
-from parley.kernel.metrics import watch
+from parley.kernel.metrics import requests_waiting
 from parley.kernel.threads import close_connection
 
 MOST_WAITING = 1_000
@@ -119,7 +119,7 @@ class Turns(ASGIHandler):
         super().__init__()
         self._number, self._most_waiting = threads, most_waiting
         self._threads: WeakKeyDictionary[Any, LentThreads] = WeakKeyDictionary()
-        watch("parley_requests_waiting", "Requests that wait for a thread.", self._count_waiting)
+        requests_waiting.set_function(self._count_waiting)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         loop = asyncio.get_running_loop()

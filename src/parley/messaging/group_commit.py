@@ -22,7 +22,7 @@ from parley.conversations.events import tell_committed
 from parley.kernel.async_database import database
 from parley.kernel.database import ATTEMPTS
 from parley.kernel.errors import Invalid, Refusal, Unavailable
-from parley.kernel.metrics import watch
+from parley.kernel.metrics import sends_waiting
 from parley.kernel.threads import Threads
 from parley.messaging.drafts import Draft
 from parley.messaging.operations import messages_sent, one_trip, send_many
@@ -219,11 +219,7 @@ class GroupCommit:
 
 
 _groups: WeakKeyDictionary[asyncio.AbstractEventLoop, GroupCommit] = WeakKeyDictionary()
-watch(
-    "parley_sends_waiting",
-    "Messages that were taken and are not committed yet.",
-    lambda: sum(each.unanswered for each in list(_groups.values())),
-)
+sends_waiting.set_function(lambda: sum(each.unanswered for each in list(_groups.values())))
 
 
 def group() -> GroupCommit:

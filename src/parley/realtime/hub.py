@@ -26,7 +26,7 @@ from django.utils import timezone
 from parley.conversations import epochs, fence
 from parley.conversations.acquaintance import sharing_with
 from parley.conversations.events import Event, Type, happened
-from parley.kernel.metrics import watch
+from parley.kernel.metrics import live_connections
 from parley.kernel.tasks import end
 from parley.kernel.threads import Threads
 from parley.messaging import listening
@@ -105,7 +105,7 @@ class Hub:
     async def start(self) -> None:
         """Begin to listen, to what happens here and elsewhere."""
         await self._note_place()
-        watch("parley_live_connections", "WebSockets, event streams and long polls.", self.count)
+        live_connections.set_function(self.count)
         happened.join(self.hear_here)
         await self._broker.start(self.hear)
         works = (self._deliver, self._tick, self._check, self._recheck, self._pulse)
