@@ -1,10 +1,12 @@
 """What do live connections cost: memory while idle, and CPU to deliver to?
 
-    python bench/connections.py [--sockets 2000] [--kind websocket|events] [--messages 100]
+    python bench/connections.py [--sockets 2000] [--people 200] [--groups 1]
+                                [--kind websocket|events] [--messages 100]
                                 [--minutes 0 [--keep FILE]]
 
 Serves a database of its own (``DATABASE_URL``; default an SQLite file) by ``manage.py serve``,
-opens connections of 200 people, all in one conversation, and lets one of them write. Prints, from
+opens connections of so many people, each in one of so many conversations, and lets one in each
+write. Prints, from
 ``/proc``, the server's memory a connection and its CPU a delivery. With ``--minutes`` it goes on
 writing that long while clients leave and others come, and prints the slope of the memory: of the
 line that lies nearest to its samples (least squares), those of the first fifth left out. ``--keep``
@@ -23,16 +25,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
 ROOT = Path(__file__).resolve().parents[1]
 TICKS = os.sysconf("SC_CLK_TCK")
-PEOPLE = 200
 PORTS = 20_000  # connections from one loopback address
 OPENING = 100  # at a time
 LEAVING = 10  # clients after each ten messages, where minutes are asked for
@@ -83,6 +84,15 @@ class Client(asyncio.Protocol):
             self.is_open.set_exception(ConnectionError("closed before it was open"))
 
 
+class Made(NamedTuple):
+    """What proves each person, and the conversations: the n-th person is in the n-th of them, in
+    turn, so that each has one who writes.
+    """
+
+    tokens: list[str]
+    conversations: list[str]
+
+
 @contextmanager
 def serving() -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Serve the database that the environment names; give the process and its port."""
@@ -103,8 +113,8 @@ def serving() -> Iterator[tuple[subprocess.Popen[str], int]]:
         server.communicate(timeout=30)
 
 
-def populate() -> tuple[list[str], str]:
-    """Make the people and their conversation; return what proves each, and its id."""
+def populate(count: int, groups: int) -> Made:
+    """Make so many people, in turn in one of so many conversations."""
     import django
 
     django.setup()
@@ -116,17 +126,21 @@ def populate() -> tuple[list[str], str]:
     from parley.conversations import operations as conversations
 
     call_command("migrate", verbosity=0)
-    people = [User(username=f"person{n}", email=f"person{n}@example.org") for n in range(PEOPLE)]
+    people = [User(username=f"person{n}", email=f"person{n}@example.org") for n in range(count)]
     for each in people:
         each.follow()
     User.objects.bulk_create(people)
-    others = [each.user_id for each in people[1:]]
-    made, _ = conversations.create_conversation(
-        creator=people[0], participant_ids=others, kind="group", title="All"
-    )
+    made = []
+    for first in range(groups):
+        creator, *others = people[first::groups]
+        ids = [each.user_id for each in others]
+        conversation_id, _ = conversations.create_conversation(
+            creator=creator, participant_ids=ids, kind="group", title=f"Group {first}"
+        )
+        made.append(str(conversation_id))
     now = timezone.now()  # an access token would not last through the minutes
     made_for = [create_token(user=each, lifetime=None, most=1, at=now) for each in people]
-    return [f"Token {text}" for _, text in made_for], str(made)
+    return Made([f"Token {text}" for _, text in made_for], made)
 
 
 async def open_all(
@@ -163,24 +177,32 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-async def deliver(url: str, token: str, conversation: str, *, messages: int, sockets: int) -> None:
-    """Write so many messages, ten at a time, and wait until everyone has each of them."""
+async def deliver(url: str, made: Made, *, messages: int, sockets: int) -> None:
+    """Write so many messages in each conversation, ten at a time, and wait until everyone has each
+    of theirs.
+    """
     before = Client.delivered
-    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-        for _ in range(messages // 10):
-            said = [
-                client.post(
-                    "/api/messages/",
-                    json={"conversation": conversation, "message_body": "x" * 80},
-                    headers={"Authorization": token},
-                )
-                for _ in range(10)
-            ]
-            for answer in await asyncio.gather(*said):
-                answer.raise_for_status()
+    for _ in range(messages // 10):
+        await write(url, made, ["x" * 80] * 10)
     async with asyncio.timeout(30):
         while Client.delivered - before < messages // 10 * 10 * sockets:  # noqa: ASYNC110 - others count
             await asyncio.sleep(0.05)
+
+
+async def write(url: str, made: Made, bodies: Sequence[str]) -> None:
+    """Write these messages, all at once, in one conversation after the other."""
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+        for token, conversation in zip(made.tokens, made.conversations, strict=False):
+            said = [
+                client.post(
+                    "/api/messages/",
+                    json={"conversation": conversation, "message_body": body},
+                    headers={"Authorization": token},
+                )
+                for body in bodies
+            ]
+            for answer in await asyncio.gather(*said):
+                answer.raise_for_status()
 
 
 def parser(text: str | None, *, sockets: int) -> argparse.ArgumentParser:
@@ -189,42 +211,41 @@ def parser(text: str | None, *, sockets: int) -> argparse.ArgumentParser:
     """
     options = argparse.ArgumentParser(description=(text or "").partition("\n")[0])
     options.add_argument("--sockets", type=int, default=sockets)
+    options.add_argument("--people", type=int, default=200, help="of whom they are, in turn")
+    options.add_argument("--groups", type=int, default=1, help="in one of which each person is")
     options.add_argument("--kind", choices=sorted(BEGUN), default="websocket")
     options.add_argument("--keep", type=Path, help="a file for the figures, in JSON")
     return options
 
 
 @contextmanager
-def populated() -> Iterator[tuple[int, int, tuple[list[str], str]]]:
-    """Serve a database with the people in it; give the process, its port, and them."""
+def populated(people: int, groups: int) -> Iterator[tuple[int, int, Made]]:
+    """Serve a database with so many people in it; give the process, its port, and them."""
     logging.disable(logging.INFO)  # of the client
     raise_limit()
     with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
         prepare(folder)
-        made = populate()
+        made = populate(people, groups)
         with serving() as (server, port):
             yield server.pid, port, made
 
 
-async def measure(
-    options: argparse.Namespace, pid: int, port: int, made: tuple[list[str], str]
-) -> None:
-    tokens, conversation = made
+async def measure(options: argparse.Namespace, pid: int, port: int, made: Made) -> None:
     url = f"http://127.0.0.1:{port}"
-    warm = await open_all(port, options.kind, tokens, 100)
-    await deliver(url, tokens[0], conversation, messages=20, sockets=100)
+    warm = await open_all(port, options.kind, made.tokens, 100)
+    await deliver(url, made, messages=20, sockets=100)
     for client in warm:
         client.transport.close()
     await asyncio.sleep(2)
     idle, used = memory(pid), cpu(pid)
-    clients = await open_all(port, options.kind, tokens, options.sockets)
+    clients = await open_all(port, options.kind, made.tokens, options.sockets)
     opening = (cpu(pid) - used) / options.sockets
     await asyncio.sleep(3)
     grown = memory(pid) - idle
     print(f"{options.sockets} x {options.kind}: {grown / options.sockets:.1f} KiB each")
     print(f"a handshake: {opening * 1e3:.2f} ms CPU")
     used = cpu(pid)
-    await deliver(url, tokens[0], conversation, messages=options.messages, sockets=options.sockets)
+    await deliver(url, made, messages=options.messages, sockets=options.sockets)
     deliveries = options.messages // 10 * 10 * options.sockets
     print(f"a delivery: {(cpu(pid) - used) / deliveries * 1e6:.2f} µs CPU ({deliveries} in all)")
     if options.minutes:
@@ -234,24 +255,17 @@ async def measure(
 
 
 async def soak(
-    options: argparse.Namespace,
-    pid: int,
-    port: int,
-    made: tuple[list[str], str],
-    clients: list[Client],
+    options: argparse.Namespace, pid: int, port: int, made: Made, clients: list[Client]
 ) -> None:
     """Write, and let clients leave and others come, for so many minutes; print how memory grew."""
-    tokens, conversation = made
     begun, samples, rounds = time.monotonic(), [(0.0, memory(pid))], 0
     while (minutes := (time.monotonic() - begun) / 60) < options.minutes:
-        await deliver(
-            f"http://127.0.0.1:{port}", tokens[0], conversation, messages=10, sockets=len(clients)
-        )
+        await deliver(f"http://127.0.0.1:{port}", made, messages=10, sockets=len(clients))
         await asyncio.sleep(1)
         leaving, clients[:] = clients[:LEAVING], clients[LEAVING:]
         for client in leaving:
             client.transport.close()
-        clients += await open_all(port, options.kind, tokens, len(leaving))
+        clients += await open_all(port, options.kind, made.tokens, len(leaving))
         rounds += 1
         samples.append((minutes, memory(pid)))
     warm = [each for each in samples if each[0] >= options.minutes * WARMING]
@@ -307,8 +321,9 @@ def main() -> None:
     options = parser(__doc__, sockets=2_000)
     options.add_argument("--messages", type=int, default=100)
     options.add_argument("--minutes", type=float, default=0)
-    with populated() as (pid, port, made):
-        asyncio.run(measure(options.parse_args(), pid, port, made))
+    parsed = options.parse_args()
+    with populated(parsed.people, parsed.groups) as (pid, port, made):
+        asyncio.run(measure(parsed, pid, port, made))
 
 
 if __name__ == "__main__":

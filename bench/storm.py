@@ -1,6 +1,7 @@
 """Everyone comes back at once: is everyone answered, and does anyone lose anything?
 
-    python bench/storm.py [--sockets 10000] [--kind websocket|events] [--seconds 2] [--keep FILE]
+    python bench/storm.py [--sockets 10000] [--people 200] [--groups 1]
+                          [--kind websocket|events] [--seconds 2] [--keep FILE]
 
 Serves as ``bench/connections.py`` does (``DATABASE_URL``; default an SQLite file), holds so many
 connections, delivers to all, cuts all, writes while they are away, and lets all come back within
@@ -25,6 +26,7 @@ from connections import (
     HANDSHAKE,
     PORTS,
     Client,
+    Made,
     cpu,
     deliver,
     described,
@@ -32,6 +34,7 @@ from connections import (
     open_all,
     parser,
     populated,
+    write,
 )
 
 PATIENCE_S = 180.0
@@ -131,38 +134,44 @@ async def probing(url: str, token: str) -> AsyncIterator[list[float]]:
         task.cancel()
 
 
-def transactions() -> int | None:
-    """Return how many the database has seen, where it is PostgreSQL."""
+def database_work() -> tuple[int, float]:
+    """Return how many transactions the database has seen and the CPU that its connections have
+    used, where it is PostgreSQL and here.
+    """
     from django.db import connection
 
+    from bench.speed.servers import cpu_of
+
     if connection.vendor != "postgresql":
-        return None
+        return 0, 0.0
+    time.sleep(2)  # it counts with a delay
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT xact_commit + xact_rollback FROM pg_stat_database"
             " WHERE datname = current_database()"
         )
-        return int(cursor.fetchone()[0])
+        [seen] = cursor.fetchone()
+        cursor.execute("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")
+        return int(seen), cpu_of([pid for (pid,) in cursor.fetchall()])
 
 
-async def storm(
-    options: argparse.Namespace, pid: int, port: int, made: tuple[list[str], str]
-) -> dict[str, Any]:
-    tokens, conversation = made
+async def storm(options: argparse.Namespace, pid: int, port: int, made: Made) -> dict[str, Any]:
+    tokens = made.tokens
     url, count = f"http://127.0.0.1:{port}", options.sockets
     idle = memory(pid)
     held: list[Any] = await open_all(port, options.kind, tokens, count, make=Holder)
     await asyncio.sleep(2)
     found: dict[str, Any] = {"held": count, "KiB each": (memory(pid) - idle) / count}
     begun = time.monotonic()
-    await deliver(url, tokens[0], conversation, messages=10, sockets=count)
+    await deliver(url, made, messages=10, sockets=count)
     found["10 messages to all, s"] = time.monotonic() - begun
     for client in held:
         client.transport.abort()
     await asyncio.sleep(3)
-    await deliver(url, tokens[0], conversation, messages=AWAY, sockets=0)
-    await say_last(url, tokens[0], conversation)
-    used, asked, begun = cpu(pid), await asyncio.to_thread(transactions), time.monotonic()
+    await deliver(url, made, messages=AWAY, sockets=0)
+    await write(url, made, [LAST_WORDS])
+    asked, busy = await asyncio.to_thread(database_work)
+    used, begun = cpu(pid), time.monotonic()
     async with probing(url, tokens[1]) as waits:
         returns = (
             come_back(port, options.kind, tokens, n, each.cursor, options.seconds * n / count)
@@ -181,26 +190,18 @@ async def storm(
     found["all answered, s"] = max((each.answered.result() for each in well), default=0) - begun
     found["all caught up, s"] = max((each.caught_up.result() for each in well), default=0) - begun
     found["longest wait of another, s"] = max(waits, default=0.0)
-    if asked is not None:
-        await asyncio.sleep(2)  # it counts with a delay
-        after = await asyncio.to_thread(transactions)
-        found["transactions a return"] = ((after or 0) - asked) / count
+    seen, worked = await asyncio.to_thread(database_work)
+    found["transactions a return"] = (seen - asked) / count
+    found["the database's CPU ms a return"] = (worked - busy) / count * 1e3
     found["MiB afterwards"] = memory(pid) / 1024
     return found
-
-
-async def say_last(url: str, token: str, conversation: str) -> None:
-    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-        body = {"conversation": conversation, "message_body": LAST_WORDS}
-        answer = await client.post("/api/messages/", json=body, headers={"Authorization": token})
-        answer.raise_for_status()
 
 
 def main() -> None:
     parsed = parser(__doc__, sockets=10_000)
     parsed.add_argument("--seconds", type=float, default=2.0, help="within which all come back")
     options = parsed.parse_args()
-    with populated() as (pid, port, made):
+    with populated(options.people, options.groups) as (pid, port, made):
         machine = described()
         found = asyncio.run(storm(options, pid, port, made))
     for name, value in found.items():

@@ -71,7 +71,7 @@ def inbox() -> Iterator[str]:
     from parley.messaging import express
 
     edge = [_literal(value) for value in express.NEWEST_EDGE]
-    yield put(express.INBOXES[False], [WHO, *edge, "26", WHO])
+    yield put(express.INBOXES[False], [WHO, *edge, "26"])
     ids = f"SELECT array_agg(conversation_id) FROM ({PAGE}) AS i"  # noqa: S608
     kinds = f"SELECT array_agg(false) FROM ({PAGE}) AS k"  # noqa: S608
     yield put(express.MEMBERS_OF_MANY, [f"({ids})", f"({kinds})"])
@@ -89,7 +89,7 @@ def read() -> Iterator[str]:
 def unread() -> Iterator[str]:
     from parley.messaging import express
 
-    yield put(express.TOTAL, [WHO])
+    yield put(express.TOTAL.one, [WHO])
 
 
 def sync() -> Iterator[str]:
@@ -97,7 +97,7 @@ def sync() -> Iterator[str]:
     from parley.messaging import express_sync
 
     state = fence.state()
-    yield put(express_sync.NEWS, [str(state.current), WHO, str(state.settled)])
+    yield put(express_sync.NEWS.one, [str(state.current), WHO, str(state.settled)])
 
 
 KINDS = {each.__name__: each for each in (send, hot, history, inbox, read, unread, sync)}

@@ -11,6 +11,7 @@ from django.db import connection
 
 from parley.kernel import async_database
 from parley.kernel.async_database import MOST_SHARED, AsyncDatabase
+from parley.kernel.questions import LARGEST, Question
 
 pytestmark = [
     pytest.mark.databases,
@@ -23,6 +24,7 @@ AT = datetime(2026, 11, 27, 1, 2, 3, 4, tzinfo=UTC)
 PID = "SELECT pg_backend_pid()"
 SLEEP = "SELECT pg_sleep(%s)"
 NAME = "pipelines under test"
+COUNT_DOWN = Question("SELECT n FROM generate_series(1, %s) AS n ORDER BY n DESC", most="int")
 KILL = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE datname = current_database() AND application_name = %s
@@ -188,6 +190,101 @@ class TestSharing:
         [found] = run(lambda db: db.rows(sql))
 
         assert found == ("off", "off", "off", "off", "on", "on", "force_generic_plan")
+
+
+class TestTogether:
+    def test_gives_each_key_its_own_rows_in_their_order(self):
+        async def scene(db):
+            asked = (db.each(COUNT_DOWN, [(n,), (0,), (n + 1,)]) for n in range(100))
+            return await asyncio.gather(*asked)
+
+        down = [[(left,) for left in range(n, 0, -1)] for n in range(101)]
+        assert run(scene) == [[down[n], [], down[n + 1]] for n in range(100)]
+
+    def test_knows_values_by_their_place_and_by_their_name(self):
+        sql = "SELECT %s, '100 %%', asked.at, asked.who, %s, asked.is_new"
+        columns = {"who": "uuid", "at": "timestamptz", "is_new": "boolean", "name": "text"}
+
+        async def scene(db):
+            return await db.each(Question(sql, as_text=True, **columns), [(ID, AT, True, "x")])
+
+        at = "2026-11-27 01:02:03.000004+00"
+        assert run(scene) == [[(str(ID), "100 %", at, str(ID), at, True)]]
+
+    def test_sends_one_statement_for_who_asks_at_once_or_while_one_is_on_its_way(self):
+        slowly = Question("SELECT %s, pg_sleep(0.2) IS NULL", n="int")
+
+        async def scene(db):
+            sent, rows = [], db.rows
+
+            async def counting(sql, values, **options):
+                sent.append(values)
+                return await rows(sql, values, **options)
+
+            db.rows, asked = counting, []
+            for at_once in ((0, 0), (1,), (2, 2, 3)):
+                asked += [asyncio.ensure_future(db.each(slowly, [(n,)])) for n in at_once]
+                await asyncio.sleep(0.02)
+            found = await asyncio.gather(*asked)
+            await asyncio.gather(*(db.each(slowly, [(n % 7,)]) for n in range(LARGEST)))
+            return sent, [rows[0][0] for [rows] in found]
+
+        sent, found = run(scene)
+        assert sent == [["{0}"], ["{1,2,3}"], ["{0,1,2,3,4,5,6}"]]
+        assert found == [0, 0, 1, 2, 2, 3]
+
+    def test_sends_no_statement_for_very_many(self):
+        ask = Question("SELECT count(*) OVER () FROM generate_series(1, %s)", n="int")
+
+        async def scene(db):
+            sizes, rows = [], db.rows
+
+            async def counting(sql, values, **options):
+                sizes.append(values[0].count(",") + 1)
+                return await rows(sql, values, **options)
+
+            db.rows = counting
+            await asyncio.gather(*(db.each(ask, [(n,)]) for n in range(LARGEST * 2 + 3)))
+            return sizes
+
+        assert run(scene) == [LARGEST, LARGEST, 3]
+
+    def test_whoever_asks_sees_what_was_committed_before(self, db):
+        count = Question("SELECT count(*), %s, pg_sleep(0.2) IS NULL FROM counted", same="int")
+
+        async def scene(database):
+            await database.once("CREATE TABLE counted ()")
+            try:
+                before = asyncio.ensure_future(database.each(count, [(1,)]))
+                await asyncio.sleep(0.1)
+                await database.once("INSERT INTO counted DEFAULT VALUES")
+                after = await database.each(count, [(1,)])
+                return [rows[0][0] for [rows] in (await before, after)]
+            finally:
+                await database.once("DROP TABLE counted")
+
+        assert run(scene) == [0, 1]
+
+    def test_who_leaves_takes_nobody_along(self):
+        async def scene(db):
+            first, leaving, staying = (
+                asyncio.ensure_future(db.each(COUNT_DOWN, [(n,)])) for n in (1, 1, 2)
+            )
+            await asyncio.sleep(0)
+            leaving.cancel()
+            return await first, await staying
+
+        assert run(scene) == ([[(1,)]], [[(2,), (1,)]])
+
+    def test_a_refusal_is_for_those_alone_who_asked_then(self):
+        divide = Question("SELECT 6 / %s", by="int")
+
+        async def scene(db):
+            asked = (db.each(divide, [(n,)]) for n in (0, 1))
+            refused = await asyncio.gather(*asked, return_exceptions=True)
+            return {type(error) for error in refused}, await db.each(divide, [(2,)])
+
+        assert run(scene) == ({psycopg.errors.DivisionByZero}, [[(3,)]])
 
 
 class TestAlone:

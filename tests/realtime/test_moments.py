@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 
@@ -13,6 +14,7 @@ from parley.realtime.broker import Alone
 from parley.realtime.connections import Connection
 from parley.realtime.frames import event
 from parley.realtime.hub import Hub
+from parley.realtime.pull import Want
 from tests.realtime.conftest import heard, in_thread, live, put, quiet
 from tests.talk import group, say
 
@@ -155,3 +157,26 @@ class TestALargeFanOut:
         takers, texts = asyncio.run(scene())
         assert turns >= 250
         assert all(taker.taken == texts for taker in takers)
+
+
+class TestACrowd:
+    def test_that_goes_on_coming_is_asked_for_once_more_and_no_more(self, monkeypatch):
+        """Who comes after a first look at the database looks after it."""
+        asked = []
+
+        async def scene():
+            hub = Hub(Alone())
+
+            async def another_comes(_wants, online):
+                await asyncio.sleep(0)
+                asked.append(len(online))
+                hub.join(Connection(uuid4(), None, hub.place))
+                return []
+
+            monkeypatch.setattr(hub, "_pull", another_comes)
+            hub.join(Connection(uuid4(), None, hub.place))
+            async with asyncio.timeout(5):
+                await hub._tell_together([Want(uuid4(), None)])
+
+        asyncio.run(scene())
+        assert asked == [1, 1]

@@ -19,7 +19,7 @@ from tests.talk import direct, group, say
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
 
-COMING = hub.MOST_CONNECTIONS
+COMING = hub.MOST_COMING + 2
 
 
 class TestHello:
@@ -109,6 +109,7 @@ class TestCrowd:
 
         found, headers = [], bearer(ada)
         monkeypatch.setattr(websocket, "_at_once", slowly)
+        monkeypatch.setattr(hub, "MOST_CONNECTIONS", COMING)
         asyncio.run(scene())
 
         assert len(found) == COMING

@@ -21,14 +21,17 @@ from parley.accounts.queries import (
     UserNotFound,
     addressed,
 )
-from parley.kernel.async_database import database, rows
+from parley.kernel.async_database import answer, database, rows
 from parley.kernel.database import instant_value, uuid_value
 from parley.kernel.paging import Page, Position
+from parley.kernel.questions import Question
 from parley.kernel.text import is_storable
 
 PERSON = ", ".join(f"u.{column}" for column in COLUMNS)
-SIGN_IN_SQL = f"SELECT {PERSON} {LIVE_SIGN_IN}"
-TOKEN_SQL = f"SELECT {PERSON}, t.token_id, t.last_used_at {LIVE_OPAQUE}"
+SIGNED_IN = Question(f"SELECT {PERSON} {LIVE_SIGN_IN}", sign_in_id="uuid", user_id="uuid")
+TOKEN_OWNER = Question(
+    f"SELECT {PERSON}, t.token_id, t.last_used_at {LIVE_OPAQUE}", digest="text", at="timestamptz"
+)
 USER_SQL = (
     f"SELECT {PERSON}, u.security_stamp FROM accounts_user u WHERE u.user_id = %s AND u.is_active"  # noqa: S608
 )
@@ -38,7 +41,7 @@ RECIPIENT_SQL = "SELECT user_id FROM accounts_user WHERE {column} = %s AND is_ac
 
 async def signed_in(*, sign_in_id: UUID, user_id: UUID) -> Person | None:
     """Return the user of a sign-in by JWT while both are live."""
-    found = await rows(SIGN_IN_SQL, [sign_in_id, user_id])
+    found = await answer(SIGNED_IN, sign_in_id, user_id)
     return read_person(found[0]) if found else None
 
 
@@ -46,7 +49,7 @@ async def token_owner(*, digest: str, at: datetime) -> tuple[Person, UUID] | Non
     """Return the user of an opaque token, and the token's id; nobody too if its use is to be noted,
     which writes.
     """
-    found = await rows(TOKEN_SQL, [digest, at])
+    found = await answer(TOKEN_OWNER, digest, at)
     if not found or found[0][-1] is None or instant_value(found[0][-1]) <= at - COARSE:
         return None
     return read_person(found[0]), uuid_value(found[0][-2])

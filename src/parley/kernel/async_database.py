@@ -5,7 +5,7 @@ threads.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,6 +16,7 @@ from django.db import connection
 from parley.kernel.database import ATTEMPTS
 from parley.kernel.database import rows as synchronous_rows
 from parley.kernel.pipelines import ENDING, Pipeline, Rows
+from parley.kernel.questions import Gathered, Key, Question
 from parley.kernel.threads import close_threads, readers
 
 MOST_SHARED = 3  # by what only reads
@@ -56,6 +57,7 @@ class AsyncDatabase:
         self._free: list[Pipeline] = []
         self._turns = asyncio.Semaphore(connections)
         self._opening: asyncio.Task[Pipeline] | None = None
+        self._gathered: dict[Question, Gathered] = {}
 
     async def rows(
         self,
@@ -82,6 +84,19 @@ class AsyncDatabase:
                 if attempt == ATTEMPTS or error.sqlstate not in LOST:
                     raise
         raise AssertionError("unreachable")
+
+    async def each(self, question: Question, keys: Iterable[Key]) -> list[Rows]:
+        """Return the rows of each of these keys, asked together with whoever asks the same now.
+
+        :raises psycopg.Error: as above.
+        """
+        gathered = self._gathered.get(question)
+        if gathered is None:
+            gathered = self._gathered[question] = Gathered(question, self._ask_many)
+        return await gathered.rows(keys)
+
+    async def _ask_many(self, question: Question, columns: list[str]) -> Rows:
+        return await self.rows(question.many, columns, as_text=question.as_text)
 
     async def once(
         self, sql: str, parameters: Sequence[Any] = (), *, as_text: bool = False
@@ -185,6 +200,16 @@ async def rows(sql: str, parameters: Sequence[Any] = ()) -> Rows:
     if connection.vendor == "postgresql":
         return await database().rows(sql, parameters)
     return await readers().ask(partial(synchronous_rows, sql, parameters))
+
+
+async def answer(question: Question, *key: Hashable) -> Rows:
+    """Return the rows of one key, on any database; on PostgreSQL those who ask at once ask
+    together.
+    """
+    if connection.vendor == "postgresql":
+        [found] = await database().each(question, [key])
+        return found
+    return await readers().ask(partial(synchronous_rows, question.one, key))
 
 
 async def close_database() -> None:

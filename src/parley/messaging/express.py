@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +20,10 @@ from parley.accounts.express import PERSON
 from parley.conversations.events import Event, Type, tell_committed
 from parley.conversations.operations import ConversationNotFound
 from parley.conversations.queries import MOST_NESTED
-from parley.kernel.async_database import database, rows
+from parley.kernel.async_database import answer, database
 from parley.kernel.errors import Unavailable
 from parley.kernel.paging import Page, Position
+from parley.kernel.questions import Question, array
 from parley.kernel.times import from_micros, micros
 from parley.messaging.models import Flag
 from parley.messaging.operations.reading import FURTHEST
@@ -149,7 +151,7 @@ MINE = (
 SHOWN = """
 WITH page AS MATERIALIZED (
     SELECT {conversation}, {mine}, {start} AS start, {unread} AS unread,
-           GREATEST(p.visible_after, c.purged_seq) AS hidden
+           GREATEST(p.visible_after, c.purged_seq) AS hidden, p.user_id
       FROM conversations_participant p
       JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
      WHERE p.user_id = %s AND p.left_at IS NULL AND {chosen})
@@ -158,7 +160,7 @@ SELECT page.*, {message}, m.flags, page.watermark, {person}
   LEFT JOIN LATERAL (
        SELECT m.*, k.flags FROM messaging_message m
          LEFT JOIN messaging_mark k
-           ON k.user_id = %s AND k.conversation_id = m.conversation_id AND k.seq = m.seq
+           ON k.user_id = page.user_id AND k.conversation_id = m.conversation_id AND k.seq = m.seq
         WHERE m.conversation_id = page.conversation_id AND m.seq > page.hidden AND {not_removed}
         ORDER BY m.seq DESC LIMIT {messages}) AS m ON true
   LEFT JOIN accounts_user u ON u.user_id = m.sender_id
@@ -194,9 +196,14 @@ PAST = """(c.active_gen, c.active_at, c.conversation_id) {word} (%s, %s, %s)
      ORDER BY c.active_gen {{order}}, c.active_at {{order}}, c.conversation_id {{order}}
      LIMIT %s"""
 INBOXES = {False: _inbox(PAST.format(word="<"), "DESC"), True: _inbox(PAST.format(word=">"), "ASC")}
-OF_INBOX = _inbox("p.conversation_id = ANY(%s::uuid[])", "DESC")
+OF_INBOX = Question(
+    _inbox("p.conversation_id = %s", "DESC"),
+    as_text=True,
+    viewer_id="uuid",
+    conversation_id="uuid",
+)
 ONE = _shown("p.conversation_id = %s", "m.seq DESC", cap=CAP, messages="%s")
-PAGE_WIDTH = 19
+PAGE_WIDTH = 20
 WATERMARK_OF_PAGE = 12
 # Hiding a direct conversation does not leave it.
 MEMBERS = """
@@ -228,6 +235,12 @@ MEMBERS_OF_ONE = _members("""
     (SELECT c.conversation_id, c.kind = 'direct' AS is_direct FROM conversations_conversation c
       WHERE c.conversation_id = %s) AS wanted
 """)
+MEMBERS_OF = Question(
+    _members("(SELECT asked.conversation_id, asked.is_direct) AS wanted"),
+    as_text=True,
+    conversation_id="uuid",
+    is_direct="boolean",
+)
 NEWEST_EDGE = (LAST, from_micros(2**57), UUID(int=2**128 - 1))
 
 
@@ -236,7 +249,7 @@ async def list_conversations(
 ) -> tuple[Page[Row], list[Row]]:
     """Return one page of the viewer's inbox, each with its newest message, and their members."""
     backward = position is not None and position.backward
-    asked = [viewer_id, *_edge(position), size + 1, viewer_id]
+    asked = [viewer_id, *_edge(position), size + 1]
     found = await database().rows(INBOXES[backward], asked, as_text=True)
     page = Page.cut(found, size=size, position=position, key=_activity)
     return page, await _members_of(page.items)
@@ -248,9 +261,10 @@ async def find_conversations(
     """Return those of these conversations that are in the viewer's inbox, by their ids, and their
     members; rows as ``list_conversations`` has them.
     """
-    asked = [viewer_id, array(conversation_ids), viewer_id]
-    found = await database().rows(OF_INBOX, asked, as_text=True)
-    return {row[0]: row for row in found}, await _members_of(found)
+    keys = [(viewer_id, conversation_id) for conversation_id in conversation_ids]
+    found = list(chain.from_iterable(await database().each(OF_INBOX, keys)))
+    members = await database().each(MEMBERS_OF, _kinds(found))
+    return {row[0]: row for row in found}, list(chain.from_iterable(members))
 
 
 async def get_conversation(
@@ -261,7 +275,7 @@ async def get_conversation(
 
     :raises ConversationNotFound: the viewer is not in it.
     """
-    asked = [viewer_id, conversation_id, viewer_id, messages]
+    asked = [viewer_id, conversation_id, messages]
     found, members = await asyncio.gather(
         database().rows(ONE, asked, as_text=True),
         database().rows(MEMBERS_OF_ONE, [conversation_id], as_text=True),
@@ -274,13 +288,13 @@ async def get_conversation(
 async def _members_of(found: Sequence[Row]) -> list[Row]:
     if not found:
         return []
-    asked = [array(row[0] for row in found), array(row[1] == "direct" for row in found)]
+    asked = [array(column) for column in zip(*_kinds(found), strict=True)]
     return await database().rows(MEMBERS_OF_MANY, asked, as_text=True)
 
 
-def array(values: Iterable[object]) -> str:
-    """Return an array as PostgreSQL reads it, of values whose text needs no quotes."""
-    return f"{{{','.join(map(str, values))}}}"
+def _kinds(found: Iterable[Row]) -> list[tuple[str, bool]]:
+    """Return the conversations of rows, and whether each is direct."""
+    return [(row[0], row[1] == "direct") for row in found]
 
 
 def _edge(position: Position | None) -> tuple[Any, ...]:
@@ -297,7 +311,8 @@ def _activity(row: Row) -> tuple[int, int, str]:
 # --- how much is unread ---------------------------------------------------------------------------
 
 # A condition by EXISTS might be answered by reading everyone's marks once.
-TOTAL = f"""
+TOTAL = Question(
+    f"""
 SELECT {unread(CAP)}, c.last_seq > {START} + {SCAN * CAP}
   FROM conversations_participant p
   JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
@@ -307,12 +322,14 @@ SELECT {unread(CAP)}, c.last_seq > {START} + {SCAN * CAP}
          WHERE k.user_id = p.user_id AND k.conversation_id = p.conversation_id
            AND k.flags IN ({KEPT_FLAGS}) LIMIT 1))
  LIMIT {CHUNK + 1}
-"""  # noqa: S608
+""",  # noqa: S608
+    viewer_id="uuid",
+)
 
 
 async def count_unread(*, viewer_id: UUID) -> UnreadTotal | None:
     """Return how much is unread in all; None where that takes more than one look."""
-    found = await rows(TOTAL, [viewer_id])
+    found = await answer(TOTAL, viewer_id)
     if len(found) > CHUNK:
         return None
     counts = [min(count, CAP) for count, _ in found]

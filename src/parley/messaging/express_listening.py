@@ -12,7 +12,7 @@ from uuid import UUID
 
 from parley.kernel.async_database import database
 from parley.kernel.database import uuid_value
-from parley.messaging.express import array
+from parley.kernel.questions import array
 from parley.messaging.listening import AUDIENCE_SQL, Audience, Standing, read_audiences
 from parley.messaging.seen import MESSAGE, SeenMessage
 from parley.messaging.sight import seen_row

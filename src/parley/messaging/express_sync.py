@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
 from uuid import UUID
 
 from parley.accounts.express import PERSON
-from parley.kernel.async_database import database
+from parley.kernel.async_database import answer, database
+from parley.kernel.questions import Question
 from parley.messaging.cursors import LEFT, MOST_KNOWN, Cursor, Known
 from parley.messaging.express import (
     WATERMARK_OF_PAGE,
     WIDTH,
     Row,
-    array,
     find_conversations,
 )
 from parley.messaging.models import Flag
@@ -45,23 +45,30 @@ SELECT f.current, f.settled, {nonces}, changed.*
         LIMIT {most}) AS changed ON true
  WHERE f.id = 1
 """
-# Of each conversation its latest rows, as far as one page holds them; the bounds then cut them.
-MESSAGES = f"""
+# Of a conversation its latest rows, as far as one page holds them; the bounds then cut them.
+MESSAGES = Question(
+    f"""
 SELECT {MESSAGE}, k.flags, p.watermark, {PERSON}
-  FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]) AS has (conversation_id, revision, gen)
-  JOIN conversations_participant p
-    ON p.user_id = %s AND p.conversation_id = has.conversation_id
-  JOIN conversations_conversation c ON c.conversation_id = has.conversation_id
+  FROM conversations_participant p
+  JOIN conversations_conversation c ON c.conversation_id = p.conversation_id
  CROSS JOIN LATERAL (
        SELECT m.* FROM messaging_message m
-        WHERE m.conversation_id = has.conversation_id AND m.revision > has.revision
-        ORDER BY m.revision DESC LIMIT %s) AS m
+        WHERE m.conversation_id = p.conversation_id AND m.revision > asked.revision
+        ORDER BY m.revision DESC LIMIT asked.most) AS m
   LEFT JOIN messaging_mark k
     ON k.user_id = p.user_id AND k.conversation_id = m.conversation_id AND k.seq = m.seq
   JOIN accounts_user u ON u.user_id = m.sender_id
- WHERE m.gen > has.gen AND m.seq > GREATEST(p.visible_after, c.purged_seq)
+ WHERE p.user_id = asked.viewer_id AND p.conversation_id = asked.conversation_id
+   AND m.gen > asked.gen AND m.seq > GREATEST(p.visible_after, c.purged_seq)
  ORDER BY m.revision
-"""  # noqa: S608 - the parts are ours
+""",  # noqa: S608 - the parts are ours
+    as_text=True,
+    viewer_id="uuid",
+    conversation_id="uuid",
+    revision="bigint",
+    gen="bigint",
+    most="bigint",
+)
 FLAGS, WATERMARK = WIDTH, WIDTH + 1
 
 
@@ -75,8 +82,10 @@ def _state(*nonces: str, since: str) -> str:
     )
 
 
-NEWS = _state("f.current", "%s", since="%s")
-HERE = _state("f.current", since="f.settled")
+NEWS = Question(
+    _state("f.current", "%s", since="%s"), issued_gen="bigint", viewer_id="uuid", since="bigint"
+)
+HERE = Question(_state("f.current", since="f.settled"), viewer_id="uuid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +140,7 @@ async def here(*, viewer_id: UUID) -> str | None:
     """Return the cursor of someone who has everything, as ``sync.here`` does; None where that takes
     more than one look.
     """
-    found = await database().rows(HERE, [viewer_id])
+    found = await answer(HERE, viewer_id)
     if not found or found[0][2] is None or len(found) > MOST_KNOWN:
         return None
     current, settled, nonce = found[0][:3]
@@ -145,7 +154,7 @@ async def catch_up(*, viewer_id: UUID, cursor: str, limit: int) -> Caught | None
     :raises InvalidCursor: the cursor is broken, forged or someone else's.
     """
     held = Cursor.read(cursor, viewer_id)
-    found = await database().rows(NEWS, [held.issued_gen, viewer_id, held.settled])
+    found = await answer(NEWS, held.issued_gen, viewer_id, held.settled)
     if not found or held.under_way is not None or len(found) > MOST_KNOWN:
         return None
     current, settled, nonce, issued_under = found[0][:4]
@@ -186,20 +195,19 @@ async def _look(
     if len(past) < len(new) or len(new) >= limit:
         return None, []
     ids = [step.conversation_id for step in new]
-    revisions, gens = zip(*past, strict=True)
-    asked = [array(ids), array(revisions), array(gens), viewer_id, limit]
-    said, (shown, members) = await asyncio.gather(
-        database().rows(MESSAGES, asked, as_text=True),
+    asked = [(viewer_id, where, *bound, limit) for where, bound in zip(ids, past, strict=True)]
+    found, (shown, members) = await asyncio.gather(
+        database().each(MESSAGES, asked),
         find_conversations(viewer_id=viewer_id, conversation_ids=ids),
     )
+    said = list(chain.from_iterable(found))
     names = [str(conversation_id) for conversation_id in ids]
     if len(said) >= limit or not shown.keys() >= set(names):
         return None, []
     # Read by one watermark, beside another, a message would never be put right.
     if any(row[WATERMARK] != shown[row[1]][WATERMARK_OF_PAGE] for row in said):
         return None, []
-    by_place: dict[Any, list[Row]] = {name: [] for name in names}
-    for row in said:
-        if not (row[FLAGS] or 0) & Flag.REMOVED:
-            by_place[row[1]].append(row)
-    return [Changed(shown[name], by_place[name]) for name in names], members
+    return [
+        Changed(shown[name], [row for row in rows if not (row[FLAGS] or 0) & Flag.REMOVED])
+        for name, rows in zip(names, found, strict=True)
+    ], members

@@ -22,6 +22,7 @@ from parley.conversations.models import Kind
 from parley.kernel import async_database
 from parley.kernel.bulk import in_batches
 from parley.kernel.database import instant_value, rows, snapshot, union_all, uuid_value
+from parley.kernel.questions import Question
 from parley.messaging.models import WIDE, Following, Listing, Place, shelf
 
 # More changes than these that are not followed yet are dearer than to look at everything.
@@ -47,17 +48,19 @@ SELECT l.conversation_id FROM messaging_listing l WHERE l.user_id = %s AND l.she
 """
 
 
-IS_HEAVY_SQL = "SELECT 1 FROM messaging_heavyreader WHERE user_id = %s AND is_complete"
+IS_HEAVY = Question(
+    "SELECT 1 FROM messaging_heavyreader WHERE user_id = %s AND is_complete", viewer_id="uuid"
+)
 
 
 async def is_heavy(*, viewer_id: UUID) -> bool:
     """Return whether someone's listings are to be read; once they are, it is for good."""
-    return bool(await async_database.rows(IS_HEAVY_SQL, [viewer_id]))
+    return bool(await async_database.answer(IS_HEAVY, viewer_id))
 
 
 def has_listings(viewer_id: UUID) -> bool:
     """Return the same where there is no event loop."""
-    return bool(rows(IS_HEAVY_SQL, [viewer_id]))
+    return bool(rows(IS_HEAVY.one, [viewer_id]))
 
 
 @contextmanager

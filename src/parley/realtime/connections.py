@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -16,6 +15,7 @@ from django.utils import timezone
 from parley.accounts.credentials import Credential
 from parley.messaging.cursors import LEFT, MOST_KNOWN, UNNOTED, Cursor, Known
 from parley.realtime.frames import Frame, event
+from parley.realtime.missed import Page
 
 log = structlog.get_logger(__name__)
 
@@ -119,12 +119,11 @@ class Connection:
         self.synced = {where: has.revision for where, has in known.items() if has.revision != LEFT}
         self.given = dict(self.synced)
 
-    def note(self, news: Mapping[str, Any]) -> None:
+    def note(self, page: Page) -> None:
         """Note what a page of sync gives to the client."""
-        for conversation in news["conversations"]:
+        for given in page.conversations:
             if len(self.synced) < MOST_SYNCED:
-                where = UUID(conversation["conversation_id"])
-                self.synced[where] = conversation["revision"]
+                self.synced[given.conversation_id] = given.revision
 
     def may_sync(self, conversation_id: UUID) -> bool:
         """Whether the client has this conversation by a sync, or may be about to."""

@@ -60,7 +60,7 @@ HEARTBEAT_S = 25
 LEAVING_S = 3.0  # how long clients have to take what waits, when the server ends
 DOORS = 4  # handshakes at a time
 MOST_TOGETHER = 200  # conversations that are read at once
-MOST_COMING = 8  # who are let in, or told what they missed, at a time
+MOST_COMING = 32  # who are let in, or told what they missed, at a time
 MOST_HEARD = 50_000
 MOST_SCANNED = 20_000
 MOST_CONNECTIONS = 10  # a user
@@ -284,9 +284,9 @@ class Hub:
             want.heard = self._heard.get(want.conversation_id)
         asked = self.online
         found = await self._pull(wants, asked)
-        # Who came while we asked may have looked before what we found was there.
-        while came := self.online - asked:
-            asked |= came
+        # Who came while we asked may have looked before what we found was there; who comes from now
+        # on looks after.
+        if came := self.online - asked:
             more = {each.conversation_id: each for each in await self._pull(wants, came)}
             for pulled in found:
                 if pulled.conversation_id in more:

@@ -19,7 +19,7 @@ from parley.http.refusals import as_api_exception
 from parley.kernel.errors import Refusal
 from parley.messaging import sync
 from parley.messaging.cursors import is_under_way
-from parley.realtime import greetings, inner, tickets
+from parley.realtime import greetings, inner, missed, tickets
 from parley.realtime.connections import MISSED_AT_ONCE, Close, Connection
 from parley.realtime.frames import Frame, event
 from parley.realtime.hub import Hub, TooManyConnections
@@ -244,12 +244,12 @@ class Stream:
             if status != 200:  # noqa: PLR2004 - what else it says, a sync will say too
                 self.connection.close(Close.FAILED)  # it comes back with the last page's cursor
                 return
-            news = json.loads(answer)
-            for frame in _as_events(news):
+            page = missed.read(answer)
+            for frame in _as_events(json.loads(answer)):
                 yield written(frame, None)
-            self.connection.note(news)
-            cursor, more = news["cursor"], news["more"] or again
-            again = again and news["more"]
+            self.connection.note(page)
+            cursor, more = page.cursor, page.more or again
+            again = again and page.more
             frame = event("cursor", timezone.now(), content={"cursor": cursor})
             yield written(frame, cursor)
         if not more:

@@ -24,7 +24,7 @@ from parley.http.refusals import as_api_exception, content_of
 from parley.kernel.errors import Refusal
 from parley.messaging import operations
 from parley.messaging.cursors import is_under_way
-from parley.realtime import greetings, inner, tickets
+from parley.realtime import greetings, inner, missed, tickets
 from parley.realtime.connections import MISSED_AT_ONCE, Close, Connection
 from parley.realtime.frames import Frame, encode
 from parley.realtime.hub import HEARTBEAT_S, Hub, TooManyConnections
@@ -327,12 +327,12 @@ class Socket:
                 # Of a cursor that is no good nothing was missed; of a fault, the rest of the pages.
                 self.connection.is_resuming = status not in (400, 410)
                 return
-            news = json.loads(answer)
-            if again and not news["more"]:
-                news["more"], again = True, False
-            self.connection.go_on(_written({"type": "sync", **news}, ref))
-            self.connection.note(news)
-            cursor, more = news["cursor"], news["more"]
+            page = missed.read(answer)
+            cursor, more = page.cursor, page.more or again
+            if more and not page.more:
+                answer, again = missed.with_more(answer), False
+            self.connection.go_on(_written({"type": "sync"}, ref, f",{answer.decode()[1:-1]}"))
+            self.connection.note(page)
         self.connection.is_resuming = False
 
     async def _take_ping(self, frame: dict[str, Any], ref: str) -> None:
