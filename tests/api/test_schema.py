@@ -76,6 +76,16 @@ class TestDocument:
 
         missing = {kind.code for kind in ours} - set(told.split("`"))
         assert not missing
+        assert {"null", "csrf_failed", "too_deep", "no_active_account"} < set(told.split("`"))
+
+    def test_lists_the_codes_that_the_page_explains(self):
+        item = DOCUMENT["components"]["schemas"]["ErrorItem"]
+        listed = set(
+            re.findall(r"^- `(\w+)`", item["properties"]["code"]["description"], re.MULTILINE)
+        )
+        page = (settings.ROOT / "docs/reference/errors.md").read_text()
+
+        assert listed - set(re.findall(r"`(\w+)`", page)) == set()
 
     def test_tells_the_bounds_of_text(self):
         letter = resolve({"$ref": "#/components/schemas/NewLetter"})["properties"]

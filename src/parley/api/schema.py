@@ -24,8 +24,17 @@ from parley.http.request_ids import HEADER
 from parley.kernel import errors
 
 Action = TypeVar("Action", bound=Callable[..., Any])
+Kind = TypeVar("Kind", bound=Exception)
 Refusals = Sequence[type[errors.Refusal]]
 
+# What fields say in REST framework's own words, by code.
+OF_FIELDS: dict[str, Any] = {
+    "null": serializers.Field,
+    "required": serializers.Field,
+    "max_value": serializers.IntegerField,
+    "not_a_list": serializers.ListField,
+    "overflow": serializers.DateTimeField,
+}
 FIELD = "`invalid`, `required`, `null`, `blank`, `max_length` …: a field is wrong; `attr` names it."
 PAGED: tuple[Parameter[Any], ...] = (LIMIT, CURSOR, USERS)
 
@@ -199,12 +208,17 @@ class ExactTextExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-un
 def list_codes(result: dict[str, Any], **_: object) -> dict[str, Any]:
     """Write into the document every code that a refusal can have."""
     code = result["components"]["schemas"]["ErrorItem"]["properties"]["code"]
-    lines = sorted({f"- {_told(kind)}" for kind in _all(errors.Refusal)})
+    words = {
+        *map(_told, _all(errors.Refusal)),
+        *map(_said, _all(exceptions.APIException)),
+        *(f"`{name}`: {kind.default_error_messages[name]}" for name, kind in OF_FIELDS.items()),
+    }
+    lines = sorted(map("- {}".format, words))
     code["description"] = "For programs; more may be added.\n\n" + "\n".join(lines)
     return result
 
 
-def _all(kind: type[errors.Refusal]) -> Iterator[type[errors.Refusal]]:
+def _all(kind: type[Kind]) -> Iterator[type[Kind]]:
     for each in kind.__subclasses__():
         yield each
         yield from _all(each)
