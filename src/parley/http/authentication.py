@@ -13,13 +13,14 @@ from django.utils import timezone
 from knox.crypto import hash_token
 from rest_framework import authentication
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from parley.accounts import operations, queries
 from parley.accounts.credentials import Credential, Proof
 from parley.accounts.models import User
 from parley.http import tokens
+from parley.http.csrf import why_forged
 from parley.http.problems import CsrfFailed
 from parley.http.requests import plain
 
@@ -81,10 +82,10 @@ class SessionAuthentication(authentication.SessionAuthentication):
 
         :raises CsrfFailed: it may.
         """
-        try:
-            super().enforce_csrf(request)
-        except PermissionDenied as failed:
-            raise CsrfFailed(str(failed.detail)) from None
+        asked: Any = request  # the form in its body is read by the view's own parsers
+        reason = why_forged(asked)
+        if reason is not None:
+            raise CsrfFailed(f"CSRF Failed: {reason}")
 
 
 def after_scheme(request: Request, scheme: str, *, spaced: bool = True) -> bytes | None:
