@@ -33,12 +33,13 @@ class TestWhyForged:
     def test_refuses_what_comes_from_another_site(self, headers):
         assert why_forged(asked(**headers)) is not None
 
-    @pytest.mark.parametrize("token", [None, "", "x" * 32])
-    def test_refuses_what_bears_no_token_or_another(self, token):
-        assert why_forged(asked(token)) is not None
+    def test_refuses_what_bears_no_token_or_another(self):
+        assert why_forged(asked(None)) == "CSRF token missing."
+        assert why_forged(asked("x" * 32)) is not None
 
     def test_refuses_a_form_that_does_not_say_where_it_comes_from(self):
         assert why_forged(asked(None, form=SECRET)) is not None
+        assert why_forged(asked(form=SECRET)) is not None
         assert why_forged(asked(None, form=SECRET, Referer=f"{OWN}/page")) is None
 
 

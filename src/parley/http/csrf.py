@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from rest_framework.authentication import CSRFCheck
 
 
 class Check(CSRFCheck):
-    """Django's, but that what bears the token in a header needs no Referer under HTTPS.
+    """Django's, but that under HTTPS a Referer is demanded of forms alone.
 
-    Programs send none. A page of another site cannot send that header: browsers ask first whether
-    it may, and nobody may.
+    Programs send none. A page of another site cannot send a token in a header: browsers ask first
+    whether it may, and nobody may.
     """
 
     def _check_referer(self, request: HttpRequest) -> None:
-        if "HTTP_REFERER" in request.META or settings.CSRF_HEADER_NAME not in request.META:
+        is_form = request.method == "POST" and "csrfmiddlewaretoken" in request.POST
+        if is_form or "HTTP_REFERER" in request.META:
             super()._check_referer(request)  # type: ignore[misc]
 
 
