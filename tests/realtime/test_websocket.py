@@ -385,8 +385,9 @@ class TestPresence:
                 assert (await heard(adas, "presence"))["state"] == "offline"
                 async with live(server, bearer(ben)) as bens:
                     assert (await heard(adas, "presence"))["state"] == "online"
-                    await put(bens, type="presence", state="away")
-                    assert (await heard(adas, "presence"))["state"] == "away"
+                    for state in ("away", "offline", "online"):
+                        await put(bens, type="presence", state=state)
+                        assert (await heard(adas, "presence"))["state"] == state
                 assert await quiet(others, "presence")
 
         asyncio.run(scene())

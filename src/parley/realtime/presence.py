@@ -59,17 +59,20 @@ class Presence:
     def set(self, user_id: UUID, state: str) -> None:
         """Note the state of someone who is connected here, and tell every process."""
         if self.state(user_id) != state:
-            self.hear(user_id, state)
+            self._note(user_id, state)
             self._signal(Signal("presence", user_id, state=state))
 
     def hear(self, user_id: UUID, state: str) -> None:
+        """Note what another process says: who is gone from there may still be here."""
+        if state != "offline" or not self._is_here(user_id):
+            self._note(user_id, state)
+
+    def _note(self, user_id: UUID, state: str) -> None:
         """Note a state, and tell those who watch here."""
-        if state == "offline" and self._is_here(user_id):
-            return  # gone from another process, but not from this one
         is_known = self.state(user_id) == state
         self._states[user_id] = state
         if state == "offline":
-            self._states.pop(user_id)
+            self._states.pop(user_id)  # who is connected may say so, too
         self._seen_at.pop(user_id, None)  # to the end: the oldest are forgotten first
         self._seen_at[user_id] = timezone.now()
         while len(self._seen_at) > MOST_REMEMBERED:
