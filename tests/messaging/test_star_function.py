@@ -5,7 +5,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from parley.conversations import events, fence
 from parley.conversations import operations as conversations
@@ -187,3 +187,29 @@ def test_two_at_once_write_once_and_hold_their_generation(ada, ben):
     assert (mine.get().version, mark.version) == (before + 1, before + 1)
     assert len(told) == 1
     assert settled < began <= mark.gen
+
+
+def test_finds_a_mark_by_its_key_however_many_there_are(ada, ben):
+    """Other indexes begin alike, and would have it walk all marks of whoever has thousands."""
+    for said in (write_to(ben, ada), write_to(ben, ada)):
+        with transaction.atomic(), connection.cursor() as cursor:
+            before = _scans(cursor)
+            cursor.execute(
+                "SELECT has_changed FROM parley_star(%s, %s, true)",
+                [ada.user_id, said.message_id],
+            )
+            assert cursor.fetchone() == (True,)
+            used = {name for name, scans in _scans(cursor).items() if scans > before[name]}
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE messaging_mark")  # plans are made anew
+
+        assert used == {"messaging_mark_pkey"}
+
+
+def _scans(cursor):
+    """Return how often each index of the marks was looked into."""
+    cursor.execute(
+        "SELECT indexrelid::regclass::text, pg_stat_get_xact_numscans(indexrelid) FROM pg_index"
+        " WHERE indrelid = 'messaging_mark'::regclass"
+    )
+    return dict(cursor.fetchall())
