@@ -2,7 +2,15 @@ import pytest
 
 from parley.accounts.models import User
 from parley.conversations.models import Conversation, Participant
-from parley.kernel.database import columns, instances, pairs, rows, uuid_key
+from parley.kernel.database import (
+    columns,
+    instances,
+    instant_value,
+    pairs,
+    rows,
+    rows_at_once,
+    uuid_key,
+)
 from parley.messaging.models import Message
 from tests.talk import direct, say
 
@@ -59,6 +67,24 @@ class TestPairs:
         [mine] = Participant.objects.filter(user=ada)
         [talks] = Conversation.objects.filter(pk=talk)
         assert [(told(one), told(other)) for one, other in found] == [(told(mine), told(talks))]
+
+
+class TestRowsAtOnce:
+    MEMBER = ("user_id", "left_at", "joined_at", "visible_after")
+    SQL = "FROM conversations_participant WHERE conversation_id = %s"
+
+    def test_are_the_rows(self, ada, ben):
+        talk = direct(ada, ben)
+
+        found = rows_at_once(self.MEMBER, self.SQL, [talk])
+
+        key = uuid_key()
+        assert sorted((who, left, instant_value(at), n) for who, left, at, n in found) == sorted(
+            (key(p.user_id), None, p.joined_at, 0) for p in Participant.objects.all()
+        )
+
+    def test_may_be_none(self, ada):
+        assert list(rows_at_once(self.MEMBER, self.SQL, [ada.user_id])) == []
 
 
 class TestTheKeyOfAUuid:

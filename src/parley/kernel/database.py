@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -152,6 +153,7 @@ def text_parameter(value: str) -> Any:
     return value.encode() if connection.vendor == "mysql" else value
 
 
+@functools.cache
 def uuid_key() -> Callable[[UUID], Any]:
     """Return what makes of a UUID what this database's driver gives for it, and takes as well: a
     value that costs little to look up by, to compare and to hand over again.
@@ -195,6 +197,22 @@ def rows(
     """
     with _asked(sql, adapted(parameters), by_key=by_key) as cursor:
         return list(cursor.fetchall())  # which is a tuple on MySQL
+
+
+def rows_at_once(
+    columns: Sequence[str], rest: str, parameters: Sequence[Any] = ()
+) -> Sequence[Sequence[Any]]:
+    """Return the rows of a SELECT, given by its columns and what follows them, in any order;
+    instants among them are for ``instant_value``.
+
+    With each row of its own SQLite's driver lets the interpreter go, and has to wait until a busy
+    event loop gives it back; here all come as one.
+    """
+    if connection.vendor != "sqlite":
+        return rows(f"SELECT {', '.join(columns)} {rest}", parameters)
+    one = f"SELECT json_group_array(json_array({', '.join(columns)})) {rest}"
+    [(found,)] = rows(one, parameters)
+    return cast(list[list[Any]], json.loads(found))
 
 
 @contextmanager
@@ -293,10 +311,22 @@ def _reader(model: type[M], columns: Sequence[str]) -> _Reader[M]:
 
 def adapted(parameters: Sequence[Any]) -> list[Any]:
     """Return parameters as this database's driver takes them in hand-written SQL."""
-    adapt: dict[type, Callable[[Any], Any]] = {datetime: connection.ops.adapt_datetimefield_value}
-    if not connection.features.has_native_uuid_field:
-        adapt[UUID] = attrgetter("hex")
+    adapt = _adapters()
     return [adapt[type(each)](each) if type(each) in adapt else each for each in parameters]
+
+
+@functools.cache
+def _adapters() -> dict[type, Callable[[Any], Any]]:
+    """Return what adapts values, by their type.
+
+    Like all else here that depends on the kind of database alone, it is looked up once a process:
+    Django looks for the thread's connection whenever it is asked, which takes as long as a short
+    statement.
+    """
+    found: dict[type, Callable[[Any], Any]] = {datetime: connection.ops.adapt_datetimefield_value}
+    if not connection.features.has_native_uuid_field:
+        found[UUID] = attrgetter("hex")
+    return found
 
 
 def exactly(name: str, value: object) -> dict[str, object]:
@@ -310,6 +340,7 @@ def exactly(name: str, value: object) -> dict[str, object]:
     return {name: value}
 
 
+@functools.cache
 def or_fail() -> str:
     """Return what stands after INSERT or UPDATE of many rows in a transaction that nothing of it
     outlives if it fails.
@@ -319,6 +350,7 @@ def or_fail() -> str:
     return "OR FAIL" if connection.vendor == "sqlite" else ""
 
 
+@functools.cache
 def locking_sql() -> str:
     """Return what has a hand-written SELECT lock its rows as ``locked`` does."""
     features = connection.features

@@ -28,6 +28,7 @@ from parley.kernel.database import (
     locking_sql,
     or_fail,
     rows,
+    rows_at_once,
     text_parameter,
     uuid_key,
 )
@@ -41,15 +42,13 @@ from parley.messaging.sight import flags_of, seen_as
 
 INSTANT = timedelta(microseconds=1)
 
+TALK = ("conversation_id", "kind", "last_seq", "revision", "gen", "active_at")
 LOCK_SQL = """
-SELECT conversation_id, kind, last_seq, revision, gen, active_at FROM conversations_conversation
- WHERE {chosen} ORDER BY conversation_id {locking}
+FROM conversations_conversation WHERE {chosen} ORDER BY conversation_id {locking}
 """
 STORED_SQL = "SELECT * FROM messaging_message WHERE {chosen}"
-MEMBERS_SQL = """
-SELECT conversation_id, user_id, left_at, visible_after FROM conversations_participant
- WHERE {chosen}
-"""
+MEMBER = ("conversation_id", "user_id", "left_at", "visible_after")
+MEMBERS_SQL = "FROM conversations_participant WHERE {chosen}"
 BLOCKS_SQL = """
 SELECT blocker_id, blocked_id FROM conversations_block WHERE {blocker} AND {blocked}
 """
@@ -208,7 +207,8 @@ class Batch:
         if not wanted:
             return
         chosen, parameters = among("conversation_id", wanted)
-        found = rows(LOCK_SQL.format(chosen=chosen, locking=locking_sql()), parameters)
+        sql = LOCK_SQL.format(chosen=chosen, locking=locking_sql())
+        found = rows_at_once(TALK, sql, parameters)
         for where, kind, last_seq, revision, gen, active_at in found:
             at = instant_value(active_at)
             self.talks[where] = Talk(where, kind == Kind.DIRECT, last_seq, revision, gen, at)
@@ -252,8 +252,9 @@ class Batch:
             self._read_members(f"{chosen} AND left_at IS NULL", parameters)
 
     def _read_members(self, chosen: str, parameters: Sequence[Any]) -> None:
-        for where, who, *rest in rows(MEMBERS_SQL.format(chosen=chosen), parameters):
-            self.talks[where].members[who] = Member(*rest)
+        found = rows_at_once(MEMBER, MEMBERS_SQL.format(chosen=chosen), parameters)
+        for where, who, left_at, visible_after in found:
+            self.talks[where].members[who] = Member(left_at, visible_after)
 
     def _look_up_blocks(self) -> None:
         people = {who for talk in self.talks.values() if talk.is_direct for who in talk.members}
