@@ -47,5 +47,5 @@ class TestMetrics:
 
         assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
 
-    def test_are_nowhere_unless_they_are_switched_on(self, client):
-        assert client.get("/metrics").status_code == 404
+    def test_are_there_by_default(self, client):
+        assert client.get("/metrics").status_code == 200

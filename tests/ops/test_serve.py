@@ -121,15 +121,15 @@ class TestServe:
         assert server.returncode == 0
         assert "ERROR" not in complained  # a stranger is no fault of the server's
 
-    @pytest.mark.parametrize("switch", ["", "on"])
-    def test_tells_what_it_counts_where_that_is_switched_on(self, start, switch):
+    @pytest.mark.parametrize("switch", ["", "off"])
+    def test_tells_what_it_counts_unless_that_is_switched_off(self, start, switch):
         url = address(start("serve", **{"PARLEY_METRICS": switch} if switch else {}))
         httpx.get(f"{url}/api/unread/")
 
         answer = httpx.get(f"{url}/metrics")
 
-        assert answer.status_code == (200 if switch == "on" else 404)
-        assert not switch or {
+        assert answer.status_code == (404 if switch else 200)
+        assert switch or {
             'parley_http_requests_total{method="GET",status="401"} 1.0',
             "parley_live_connections 0.0",
             "parley_requests_waiting 0.0",

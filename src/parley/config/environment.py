@@ -190,7 +190,7 @@ class Environment(BaseSettings):
         description="Whether each request is logged.",
     )
     metrics: bool = Field(
-        False,  # noqa: FBT003 - as above
+        True,  # noqa: FBT003 - as above
         validation_alias="PARLEY_METRICS",
         description=(
             "Whether `/metrics` tells Prometheus what this process counts; everyone may ask."
