@@ -23,7 +23,6 @@ from typing import Any
 
 import httpx
 from connections import (
-    HANDSHAKE,
     PORTS,
     Client,
     Made,
@@ -37,80 +36,45 @@ from connections import (
     write,
 )
 
+from faults.lines import CURSOR, UPGRADE, Line
+
 PATIENCE_S = 180.0
 PROBE_S = 0.05
 AWAY = 10  # messages that everyone misses
 LAST_WORDS = "that was all while you were away"
-CURSOR = re.compile(rb'"cursor": ?"([^"]+)"')
+LAST = re.compile(LAST_WORDS.encode())
 
 
 class Holder(Client):
     """A connection that knows from where to resume."""
 
-    cursor = b""
+    cursor = ""
 
     def data_received(self, data: bytes) -> None:
         if not self.is_open.done() and (found := CURSOR.search(self.found + data)):
-            self.cursor = found.group(1)
+            self.cursor = found[1].decode()
         super().data_received(data)
 
 
-class Returner(asyncio.Protocol):
-    """A connection that resumes, and waits for the last that it missed."""
-
-    def __init__(self, head: bytes, kind: str, cursor: bytes) -> None:
-        loop = asyncio.get_running_loop()
-        self.head, self.kind, self.cursor, self.found = head, kind, cursor, b""
-        self.answered: asyncio.Future[float] = loop.create_future()
-        self.caught_up: asyncio.Future[float] = loop.create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: Any = transport
-        transport.write(self.head)  # type: ignore[attr-defined]
-
-    def data_received(self, data: bytes) -> None:
-        self.found += data
-        now = time.monotonic()
-        if not self.answered.done():
-            if not self.found.startswith((b"HTTP/1.1 101", b"HTTP/1.1 200")[: len(self.found)]):
-                self._fail(RuntimeError(self.found[:200].decode(errors="replace")))
-            elif self.kind == "events" or b'"hello"' in self.found:
-                self.answered.set_result(now)
-                if self.kind == "websocket":
-                    self._resume()
-        if not self.caught_up.done() and LAST_WORDS.encode() in self.found:
-            self.caught_up.set_result(now)
-        if self.answered.done():
-            self.found = self.found[-len(LAST_WORDS) :]
-
-    def _resume(self) -> None:
-        body = b'{"type":"resume","cursor":"' + self.cursor + b'"}'
-        self.transport.write(b"\x81\xfe" + len(body).to_bytes(2) + bytes(4) + body)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._fail(error or ConnectionError("closed"))
-
-    def _fail(self, error: Exception) -> None:
-        for each in (self.answered, self.caught_up):
-            if not each.done():
-                each.set_exception(error)
-
-
 async def come_back(
-    port: int, kind: str, tokens: list[str], n: int, cursor: bytes, delay: float
-) -> Returner:
-    """Come back after a delay; return once all is there that was missed."""
+    port: int, kind: str, credential: str, n: int, cursor: str, delay: float
+) -> tuple[Line, float, float]:
+    """Come back after a delay, to stay; return also when it was answered, and when all was there
+    that was missed.
+    """
     await asyncio.sleep(delay)
     path = {"websocket": "/ws/", "events": "/api/events/"}[kind]
-    more = HANDSHAKE if kind == "websocket" else f"Last-Event-ID: {cursor.decode()}\r\n"
-    head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {tokens[n % len(tokens)]}\r\n"
-    client = Returner(f"{head}{more}\r\n".encode(), kind, cursor)
-    local = (f"127.0.0.{12 + n // PORTS}", 0)
-    await asyncio.get_running_loop().create_connection(
-        lambda: client, "127.0.0.1", port, local_addr=local
-    )
-    await client.caught_up
-    return client
+    more = UPGRADE if kind == "websocket" else f"Last-Event-ID: {cursor}\r\n"
+    line = await Line.open(f"127.0.0.1:{port}", credential, path, more, 12 + n // PORTS)
+    status, _ = await line.status()
+    if status not in {101, 200}:
+        raise ConnectionError(status)
+    if kind == "websocket":
+        await line.until(CURSOR)
+        line.resume(cursor)
+    answered = time.monotonic()
+    await line.until(LAST)
+    return line, answered, time.monotonic()
 
 
 @asynccontextmanager
@@ -174,7 +138,14 @@ async def storm(options: argparse.Namespace, pid: int, port: int, made: Made) ->
     used, begun = cpu(pid), time.monotonic()
     async with probing(url, tokens[1]) as waits:
         returns = (
-            come_back(port, options.kind, tokens, n, each.cursor, options.seconds * n / count)
+            come_back(
+                port,
+                options.kind,
+                tokens[n % len(tokens)],
+                n,
+                each.cursor,
+                options.seconds * n / count,
+            )
             for n, each in enumerate(held)
         )
         tasks = [asyncio.create_task(each) for each in returns]
@@ -183,12 +154,12 @@ async def storm(options: argparse.Namespace, pid: int, port: int, made: Made) ->
             task.cancel()
         back = await asyncio.gather(*tasks, return_exceptions=True)
     found["CPU ms a return"] = (cpu(pid) - used) / count * 1e3
-    well = [each for each in back if isinstance(each, Returner)]
-    failed = [repr(each) for each in back if not isinstance(each, Returner)]
+    well = [each for each in back if isinstance(each, tuple)]
+    failed = [repr(each) for each in back if not isinstance(each, tuple)]
     found["not back"] = {why: failed.count(why) for why in set(failed)}
     found["came back and missed nothing"] = len(well)
-    found["all answered, s"] = max((each.answered.result() for each in well), default=0) - begun
-    found["all caught up, s"] = max((each.caught_up.result() for each in well), default=0) - begun
+    found["all answered, s"] = max((answered for _, answered, _ in well), default=begun) - begun
+    found["all caught up, s"] = max((caught_up for _, _, caught_up in well), default=begun) - begun
     found["longest wait of another, s"] = max(waits, default=0.0)
     seen, worked = await asyncio.to_thread(database_work)
     found["transactions a return"] = (seen - asked) / count

@@ -36,8 +36,12 @@ class Person:
     token: str
 
     @property
+    def credential(self) -> str:
+        return f"Bearer {self.token}"
+
+    @property
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}"}
+        return {"Authorization": self.credential}
 
     def client(self, address: str, *, timeout: float = PATIENCE_S) -> httpx.AsyncClient:
         return httpx.AsyncClient(

@@ -15,6 +15,7 @@ from typing import Any
 
 from faults.clients import Person, Sender, Visitor, visiting
 from faults.history import History
+from faults.lines import CURSOR, UPGRADE, Line
 from faults.report import Finding, at_most, equal, fault, told
 from faults.stage import Stage
 from tests.servers import NotHere
@@ -27,15 +28,6 @@ AWAY = 10  # messages that everyone misses
 BACK_S = 60.0
 PATIENCE_S = 300.0
 LONGEST_PAUSE_S = 30.0
-CURSOR = re.compile(rb'"cursor": ?"([^"]+)"')
-STATUS = re.compile(rb"HTTP/1\.1 (\d+).*?\r\n\r\n", re.DOTALL)
-CLOSE = re.compile(rb"\x88[\x02-\x7d](..)[^\x00]*$", re.DOTALL)
-LONGEST_FOUND = 1_000  # bytes in which what is waited for may lie
-UPGRADE = (
-    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-)
-PING, PONG = b"\x89\x00", b"\x8a\x80\0\0\0\0"
 CALLS = "SELECT COALESCE(SUM(calls), 0) FROM pg_stat_statements"
 
 
@@ -45,45 +37,6 @@ class Refused(ConnectionError):
     def __init__(self, status: int, *, is_kind: bool) -> None:
         super().__init__(status)
         self.status, self.is_kind = status, is_kind
-
-
-@dataclass
-class Line:
-    """A connection by its bytes: thousands of them are to cost little here."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    found: bytes = b""
-
-    @classmethod
-    async def open(cls, address: str, person: Person, path: str, more: str, place: int) -> Line:
-        """Connect from a loopback address of one's own, for there are only so many ports; ask."""
-        host, _, port = address.partition(":")
-        reader, writer = await asyncio.open_connection(
-            host, int(port), local_addr=(f"127.0.0.{place}", 0)
-        )
-        credential = f"Authorization: Bearer {person.token}\r\n"
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {address}\r\n{credential}{more}\r\n".encode())
-        return cls(reader, writer)
-
-    async def until(self, wanted: re.Pattern[bytes]) -> re.Match[bytes]:
-        """Read until this comes; answer pings meanwhile."""
-        while not (match := wanted.search(self.found)):
-            data = await self.reader.read(65_536)
-            if not data:
-                raise ConnectionResetError(_why(self.found))
-            if PING in data:
-                self.writer.write(PONG)
-            self.found = self.found[-LONGEST_FOUND:] + data
-        return match
-
-    async def status(self) -> tuple[int, bool]:
-        """Return the status of the answer, and whether it says when to come again."""
-        head = await self.until(STATUS)
-        return int(head[1]), b"retry-after:" in head[0].lower()
-
-    def cut(self) -> None:
-        self.writer.transport.abort()
 
 
 @dataclass
@@ -97,7 +50,7 @@ class Socket:
     refused: Counter[str] = field(default_factory=Counter)
 
     async def open(self, place: int) -> None:
-        self.line = await Line.open(self.address, self.person, "/ws/", UPGRADE, place)
+        self.line = await Line.open(self.address, self.person.credential, "/ws/", UPGRADE, place)
         status, is_kind = await self.line.status()
         if status != 101:
             raise Refused(status, is_kind=is_kind)
@@ -132,8 +85,7 @@ class Socket:
     async def _resume(self, last: re.Pattern[bytes]) -> float:
         await self.open(place=4)
         assert self.line is not None
-        body = b'{"type":"resume","cursor":"%b"}' % self.cursor.encode()
-        self.line.writer.write(b"\x81\xfe" + len(body).to_bytes(2) + bytes(4) + body)
+        self.line.resume(self.cursor)
         await self.line.until(last)
         return time.monotonic()
 
@@ -183,7 +135,8 @@ async def _requests(address: str, people: Sequence[Person]) -> list[Finding]:
         await asyncio.sleep(WITHIN_S * n / COUNT)
         begun = time.monotonic()
         path, close = "/api/unread/", "Connection: close\r\n"
-        line = await Line.open(address, people[n % len(people)], path, close, place=2)
+        credential = people[n % len(people)].credential
+        line = await Line.open(address, credential, path, close, place=2)
         connected.append(time.monotonic() - begun)
         try:
             status, is_kind = await line.status()
@@ -248,12 +201,6 @@ async def _finished(works: Sequence[Coroutine[Any, Any, float]]) -> list[float]:
 async def _calls(stage: Stage) -> int:
     [[calls]] = await asyncio.to_thread(stage.sql, CALLS)
     return int(str(calls))
-
-
-def _why(found: bytes) -> str:
-    """Return the code that a WebSocket was closed with, as the last bytes of it say."""
-    last = CLOSE.search(found)
-    return f"closed with {int.from_bytes(last[1])}" if last else "cut off"
 
 
 def _unkind(answers: Counter[str]) -> int:
