@@ -177,7 +177,8 @@ class StreamDevice(Device):
             async for id_, type_, data in _events(stream):
                 self.opened.set()
                 if type_ in MESSAGES:
-                    self.take(data["message"], is_ordered=id_ is not None)
+                    # What was missed bears the cursor that the device has.
+                    self.take(data["message"], is_ordered=id_ not in {None, self.cursor})
                 elif type_ == "conversation.created":
                     await self.take_all(data["conversation"]["conversation_id"])
                 elif type_ == "resync":

@@ -94,7 +94,7 @@ class StreamClient(Client):
                 seen, is_live = {}, self.cursor is None
                 async for id_, type_, data in found:
                     if type_ in {"message.created", "message.changed"}:
-                        if id_ and is_live:
+                        if is_live and id_ not in {None, self.cursor}:  # else it was missed
                             self.check_order(seen, data)
                         self.take(data["message"])
                     is_live |= type_ == "cursor"

@@ -7,6 +7,7 @@ import contextlib
 import json
 import math
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -25,12 +26,12 @@ from parley.realtime.frames import Frame, event
 from parley.realtime.hub import Hub, TooManyConnections
 from parley.realtime.lines import LINE, StreamLine
 from parley.realtime.refusing import refuse
+from parley.realtime.replay import events_of
 from parley.realtime.websocket import Receive, Send
 
 COMMENT_S = 20.0
 CLOSE_S = 5.0
 COMMENT = Frame("", ": \n\n")
-MISSED = "message.changed"
 
 
 async def serve(
@@ -245,8 +246,10 @@ class Stream:
                 self.connection.close(Close.FAILED)  # it comes back with the last page's cursor
                 return
             page = missed.read(answer)
-            for frame in _as_events(json.loads(answer)):
-                yield written(frame, None)
+            replayed = partial(events_of, viewer=self._proved[0], cursor=cursor)
+            for frame in await self._hub.ask(replayed, json.loads(answer)):
+                # Whoever is cut off in the middle of a page comes back for all of it.
+                yield written(frame, None if frame.revision is None else cursor)
             self.connection.note(page)
             cursor, more = page.cursor, page.more or again
             again = again and page.more
@@ -254,24 +257,6 @@ class Stream:
             yield written(frame, cursor)
         if not more:
             self.connection.is_resuming = False
-
-
-def _as_events(news: Mapping[str, Any]) -> list[Frame]:
-    """What a page of sync says, in the words of live events."""
-    frames, now = [], timezone.now()
-    for conversation in news["conversations"]:
-        where = conversation["conversation_id"]
-        messages = conversation["messages"]
-        said = {"conversation": where, "revision": conversation["revision"]}
-        type_ = "conversation.created" if conversation.get("reset") else "conversation.changed"
-        shown = {**conversation, "messages": []}
-        frames.append(event(type_, now, content=said | {"conversation": shown}))
-        for message in messages:
-            said = {"conversation": where, "revision": message["revision"], "message": message}
-            frames.append(event(MISSED, now, content=said))
-    removed = [event("message.removed", now, content=gone) for gone in news["removed"]]
-    left = [event("participant.left", now, content={"conversation": w}) for w in news["left"]]
-    return [*frames, *removed, *left]
 
 
 def written(frame: Frame, cursor: str | None) -> str:
