@@ -103,7 +103,7 @@ class Pipeline:
 
     def _prepare(self, sql: str) -> bytes:
         name = self._names[sql] = b"p%d" % next(self._numbers)
-        self._pg.send_prepare(name, _numbered(sql))
+        self._pg.send_prepare(name, numbered(sql))
         return name
 
     def _flush(self) -> None:
@@ -191,7 +191,7 @@ class Pipeline:
 
 
 @lru_cache(maxsize=1_000)
-def _numbered(sql: str) -> bytes:
+def numbered(sql: str) -> bytes:
     """Return a statement with ``%s`` as PostgreSQL takes it, with ``$1``, ``$2``."""
     numbers = count(1)
     return HOLE.sub(lambda at: "%" if at[1] == "%" else f"${next(numbers)}", sql).encode()

@@ -39,6 +39,13 @@ Row = tuple[Any, ...]
 
 WIDTH = len(SAID)
 NOT_REMOVED = f"COALESCE(k.flags, 0) & {Flag.REMOVED:d} = 0"
+# Someone's mark on message m, by its key. Of the indexes that begin alike, any would do in the eyes
+# of a plan for all values, and some read all of one's marks in a conversation; in this order comes
+# the key alone.
+MARK = """LEFT JOIN LATERAL (
+    SELECT k.flags FROM messaging_mark k
+     WHERE k.user_id = {viewer} AND k.conversation_id = m.conversation_id
+       AND k.seq BETWEEN m.seq AND m.seq ORDER BY k.seq LIMIT 1) AS k ON true"""
 
 # A row is a message, its flags, the viewer's watermark, and at its first message each sender.
 HISTORY = """
@@ -51,8 +58,7 @@ SELECT page.*, {person}
                  WHERE p.user_id = %s AND p.conversation_id = %s AND p.left_at IS NULL) AS mine
           LEFT JOIN LATERAL (
                SELECT m.*, k.flags FROM messaging_message m
-                 LEFT JOIN messaging_mark k
-                   ON k.user_id = %s AND k.conversation_id = m.conversation_id AND k.seq = m.seq
+                 {mark}
                 WHERE m.conversation_id = %s AND m.seq > mine.hidden
                   AND m.{name} > %s AND m.{name} < %s AND {not_removed}
                 ORDER BY m.{name} {order} LIMIT %s) AS m ON true) AS page
@@ -65,6 +71,7 @@ HISTORIES = {
         person=PERSON,
         name=name,
         order="ASC" if up else "DESC",
+        mark=MARK.format(viewer="%s"),
         not_removed=NOT_REMOVED,
     )
     for name in ("seq", "revision")
@@ -122,20 +129,25 @@ def unread(cap: int) -> str:
     otherwise, and those before it that are kept unread.
     """
     further = f"{START} + {SCAN * cap}"
+    # Each mark's message is looked up by itself: beside few marks and a long conversation, a plan
+    # for all values might walk all of that for each of them.
+    said = "SELECT true FROM messaging_message n WHERE n.conversation_id = p.conversation_id"
     return f"""
 (SELECT COUNT(*) FROM messaging_message n
   WHERE n.conversation_id = p.conversation_id AND n.seq > {START} AND n.seq <= {further}
     AND n.sender_id <> p.user_id AND n.retracted_at IS NULL)
-- (SELECT COUNT(*) FROM messaging_mark k
-     JOIN messaging_message n ON n.conversation_id = k.conversation_id AND n.seq = k.seq
-    WHERE k.user_id = p.user_id AND k.conversation_id = p.conversation_id
-      AND k.seq > {START} AND k.seq <= {further} AND k.flags NOT IN ({UNREAD_FLAGS})
-      AND n.sender_id <> p.user_id AND n.retracted_at IS NULL)
+- (SELECT COUNT(*) FROM (
+       SELECT k.seq FROM messaging_mark k
+        WHERE k.user_id = p.user_id AND k.conversation_id = p.conversation_id
+          AND k.seq > {START} AND k.seq <= {further} AND k.flags NOT IN ({UNREAD_FLAGS})
+        ORDER BY k.seq LIMIT {SCAN * cap}) AS k
+    CROSS JOIN LATERAL (
+       {said} AND n.seq = k.seq AND n.sender_id <> p.user_id AND n.retracted_at IS NULL
+        LIMIT 1) AS n)
 + (SELECT COUNT(*) FROM messaging_mark k
-     JOIN messaging_message n ON n.conversation_id = k.conversation_id AND n.seq = k.seq
+    CROSS JOIN LATERAL ({said} AND n.seq = k.seq AND n.retracted_at IS NULL LIMIT 1) AS n
     WHERE k.user_id = p.user_id AND k.conversation_id = p.conversation_id
-      AND k.flags IN ({KEPT_FLAGS}) AND k.seq > p.visible_after AND k.seq > c.purged_seq
-      AND n.retracted_at IS NULL)
+      AND k.flags IN ({KEPT_FLAGS}) AND k.seq > p.visible_after AND k.seq > c.purged_seq)
 """  # noqa: S608 - the parts are ours
 
 
@@ -159,8 +171,7 @@ SELECT page.*, {message}, m.flags, page.watermark, {person}
   FROM page
   LEFT JOIN LATERAL (
        SELECT m.*, k.flags FROM messaging_message m
-         LEFT JOIN messaging_mark k
-           ON k.user_id = page.user_id AND k.conversation_id = m.conversation_id AND k.seq = m.seq
+         {mark}
         WHERE m.conversation_id = page.conversation_id AND m.seq > page.hidden AND {not_removed}
         ORDER BY m.seq DESC LIMIT {messages}) AS m ON true
   LEFT JOIN accounts_user u ON u.user_id = m.sender_id
@@ -176,6 +187,7 @@ def _shown(chosen: str, order: str, *, cap: int, messages: str) -> str:
         unread=unread(cap),
         message=MESSAGE,
         person=PERSON,
+        mark=MARK.format(viewer="page.user_id"),
         not_removed=NOT_REMOVED,
         chosen=chosen,
         order=order,

@@ -18,6 +18,7 @@ from parley.kernel.async_database import answer, database
 from parley.kernel.questions import Question
 from parley.messaging.cursors import LEFT, MOST_KNOWN, Cursor, Known
 from parley.messaging.express import (
+    MARK,
     WATERMARK_OF_PAGE,
     WIDTH,
     Row,
@@ -55,8 +56,7 @@ SELECT {MESSAGE}, k.flags, p.watermark, {PERSON}
        SELECT m.* FROM messaging_message m
         WHERE m.conversation_id = p.conversation_id AND m.revision > asked.revision
         ORDER BY m.revision DESC LIMIT asked.most) AS m
-  LEFT JOIN messaging_mark k
-    ON k.user_id = p.user_id AND k.conversation_id = m.conversation_id AND k.seq = m.seq
+  {MARK.format(viewer="p.user_id")}
   JOIN accounts_user u ON u.user_id = m.sender_id
  WHERE p.user_id = asked.viewer_id AND p.conversation_id = asked.conversation_id
    AND m.gen > asked.gen AND m.seq > GREATEST(p.visible_after, c.purged_seq)
