@@ -22,7 +22,11 @@ from parley.realtime.lines import Line, StreamLine
 from parley.realtime.service import Live
 
 
-def closing(application):
+async def nothing():
+    pass
+
+
+def closing(application, ending):
     """An application that sends what it has taken, and lets go of its loop's connections, before it
     says that it has ended: what a task does after that is cancelled with the loop.
     """
@@ -32,6 +36,7 @@ def closing(application):
             if message["type"] == "lifespan.shutdown.complete":
                 await group_commit.drain()
                 await close_database()
+                await ending()
             await send(message)
 
         await application(scope, receive, sending if scope["type"] == "lifespan" else send)
@@ -40,13 +45,14 @@ def closing(application):
 
 
 @contextmanager
-def serving(application, buffered=None, **others):
+def serving(application, buffered=None, ending=nothing, **others):
     """Serve an application on a port of its own, on a thread; give its address.
 
-    ``buffered`` is how many bytes the kernel keeps for a client that does not read.
+    ``buffered`` is how many bytes the kernel keeps for a client that does not read; ``ending`` is
+    called at the end.
     """
     lines = {"http": StreamLine, "ws": Line} | others
-    config = Config(closing(application), port=0, log_config=None, lifespan="on", **lines)
+    config = Config(closing(application, ending), port=0, log_config=None, lifespan="on", **lines)
     server = Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from django.core.asgi import get_asgi_application
 
 from parley.api import news
 from parley.conversations.models import Conversation
+from parley.http.turns import Turns
 from parley.messaging import operations
 from parley.messaging.drafts import Draft
 from parley.messaging.sync import here
@@ -58,13 +58,19 @@ async def waiting(hub_of, count):
 
 
 @pytest.fixture
-def application(transactional_db):
-    return Live(get_asgi_application())
+def turns(transactional_db):
+    """Django, in few threads: a thread for each poll would be a connection to the database."""
+    return Turns(threads=3)
 
 
 @pytest.fixture
-def address(application):
-    with serving(application) as address:
+def application(turns):
+    return Live(turns)
+
+
+@pytest.fixture
+def address(application, turns):
+    with serving(application, ending=turns.close) as address:
         yield address
 
 

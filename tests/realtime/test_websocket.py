@@ -6,20 +6,25 @@ from contextlib import AsyncExitStack
 import httpx
 import pytest
 import websockets
+from django.core.asgi import get_asgi_application
+from django.db import connection
 
 from parley.accounts import operations as accounts
+from parley.api.lane.application import Lane
 from parley.conversations import operations as conversations
 from parley.conversations.events import happened
 from parley.messaging import operations
 from parley.messaging.models import Message
 from parley.realtime import hub, websocket
+from parley.realtime.service import Live
 from parley.realtime.tickets import still_valid
-from tests.realtime.conftest import heard, in_thread, live, put, quiet
+from tests.realtime.conftest import heard, in_thread, live, put, quiet, serving
 from tests.talk import direct, group, say
 
 pytestmark = [pytest.mark.databases, pytest.mark.django_db(transaction=True)]
 
-COMING = hub.MOST_COMING + 2
+COMING = hub.MOST_COMING_TOGETHER + 2
+TOGETHER = hub.MOST_COMING_TOGETHER if connection.vendor == "postgresql" else hub.MOST_COMING
 
 
 class TestHello:
@@ -91,7 +96,11 @@ class TestHello:
 
 
 class TestCrowd:
-    def test_is_let_in_a_few_at_a_time(self, server, bearer, ada, monkeypatch):
+    @pytest.mark.parametrize("most", [hub.MOST_COMING, TOGETHER], ids=["django", "lane"])
+    def test_is_let_in_a_few_at_a_time(
+        self, transactional_db, bearer, ada, monkeypatch, request, most
+    ):
+        is_lane = request.node.callspec.id == "lane"
         inside, at_once = 0, websocket._at_once
 
         async def slowly(*given):
@@ -102,7 +111,7 @@ class TestCrowd:
             inside -= 1
             return await at_once(*given)
 
-        async def scene():
+        async def scene(server):
             async with AsyncExitStack() as stack:
                 opening = (stack.enter_async_context(live(server, headers)) for _ in range(COMING))
                 await asyncio.gather(*opening)
@@ -110,10 +119,12 @@ class TestCrowd:
         found, headers = [], bearer(ada)
         monkeypatch.setattr(websocket, "_at_once", slowly)
         monkeypatch.setattr(hub, "MOST_CONNECTIONS", COMING)
-        asyncio.run(scene())
+        api = get_asgi_application()
+        with serving(Live(Lane(api) if is_lane else api)) as address:
+            asyncio.run(scene(address))
 
         assert len(found) == COMING
-        assert max(found) == hub.MOST_COMING < COMING
+        assert max(found) == most < COMING
 
 
 class TestEvents:

@@ -60,7 +60,8 @@ HEARTBEAT_S = 25
 LEAVING_S = 3.0  # how long clients have to take what waits, when the server ends
 DOORS = 4  # handshakes at a time
 MOST_TOGETHER = 200  # conversations that are read at once
-MOST_COMING = 64  # who are let in, or told what they missed, at a time
+MOST_COMING = 8  # who are let in, or told what they missed, at a time
+MOST_COMING_TOGETHER = 64  # and where they ask the database together
 MOST_HEARD = 50_000
 MOST_SCANNED = 20_000
 MOST_CONNECTIONS = 10  # a user
@@ -76,7 +77,7 @@ class TooManyConnections(Exception):
 class Hub:
     """One a process, living in the server's event loop."""
 
-    def __init__(self, broker: Broker, *, limited: bool = True) -> None:
+    def __init__(self, broker: Broker, *, limited: bool = True, coming: int = MOST_COMING) -> None:
         self._broker = broker
         self.limited = limited
         self._connections: dict[UUID, set[Connection]] = defaultdict(set)
@@ -97,7 +98,7 @@ class Hub:
         self._audiences = Audiences(self._thread)
         self._is_leaving = False
         # Where thousands come back at once they wait for each other, and nobody else for them.
-        self.doorway = asyncio.Semaphore(MOST_COMING)
+        self.doorway = asyncio.Semaphore(coming)
         self.presence = Presence(self.of, self.signal)
 
     # --- life

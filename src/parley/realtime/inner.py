@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import urlencode
 
+from django.db import connection
+
 from parley.http.authentication import INNER, Proved
 
 Application = Callable[..., Awaitable[None]]
@@ -21,6 +23,13 @@ _running: set[asyncio.Future[None]] = set()
 def kept(scope: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
     """Return the headers of a connection that its requests bear too."""
     return [(name, value) for name, value in scope["headers"] if name in KEPT]
+
+
+def asks_together(application: Application) -> bool:
+    """Whether those who come at once ask the database by one statement: in the express lane, where
+    the event loop can ask. Elsewhere each may take a thread, and a connection.
+    """
+    return connection.vendor == "postgresql" and hasattr(application, "answer")
 
 
 async def proved_at_once(application: Application, scope: Mapping[str, Any]) -> Proved | None:

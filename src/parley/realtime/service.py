@@ -9,8 +9,8 @@ from django.conf import settings
 
 from parley.http.middleware import POLICY
 from parley.http.request_ids import HEADER, request_id
-from parley.realtime import broker, farewell, longpoll, sse, websocket
-from parley.realtime.hub import Hub
+from parley.realtime import broker, farewell, inner, longpoll, sse, websocket
+from parley.realtime.hub import MOST_COMING, MOST_COMING_TOGETHER, Hub
 from parley.realtime.inner import Application
 from parley.realtime.lines import EVENTS_PATH
 from parley.realtime.websocket import Receive, Send
@@ -44,7 +44,12 @@ class Live:
     async def _ready(self) -> Hub:
         """Return the hub; a server without a lifespan has it begin with the first connection."""
         if self._hub is None:
-            self._hub = Hub(broker.choose(), limited=settings.PARLEY.rates)
+            together = inner.asks_together(self._application)
+            self._hub = Hub(
+                broker.choose(),
+                limited=settings.PARLEY.rates,
+                coming=MOST_COMING_TOGETHER if together else MOST_COMING,
+            )
             await self._hub.start()
             farewell.before_signals(self.leave)
         return self._hub
