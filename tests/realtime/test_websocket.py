@@ -213,7 +213,14 @@ class TestEvents:
 
         asyncio.run(scene())
 
-    def test_tell_a_new_conversation_before_its_first_message(self, server, bearer, ada, ben):
+    @pytest.mark.parametrize("was_hidden", [False, True])
+    def test_tell_a_conversation_before_the_message_that_opens_it(
+        self, server, bearer, ada, ben, was_hidden
+    ):
+        if was_hidden:
+            say(ada, direct(ada, ben))
+            conversations.leave(viewer=ben, conversation_id=direct(ada, ben))
+
         async def scene():
             async with live(server, bearer(ben)) as socket:
                 await in_thread(lambda: say(ada, direct(ada, ben)))

@@ -287,9 +287,11 @@ class _Telling:
         return Pulled(self.conversation.conversation_id, heard, self.told, self.versions)
 
     def _in_order(self, messages: Sequence[SeenMessage]) -> None:
-        steps: list[tuple[int, Any]] = [(m.revision, m) for m in messages]
-        steps += [(hint.revision or 0, hint) for hint in self._hints(messages)]
-        for revision, step in sorted(steps, key=lambda step: step[0]):
+        steps: list[tuple[int, bool, Any]] = [(m.revision, True, m) for m in messages]
+        for hint in self._hints(messages):
+            # A message that opens a conversation again has its revision, and comes in it.
+            steps.append((hint.revision or 0, hint.type is not Type.CREATED, hint))
+        for revision, _, step in sorted(steps, key=lambda step: step[:2]):
             if isinstance(step, SeenMessage):
                 self._tell_message(step)
             else:
