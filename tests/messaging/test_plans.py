@@ -90,4 +90,5 @@ def test_count_what_is_unread_by_looking_each_mark_up(ada, marked, what, cap):
                 cursor.execute(f"RESET {name}")
             cursor.execute("DEALLOCATE ALL")
 
-    assert read <= 3 * SCAN * cap + 100
+    # Messages, marks and the messages of marks, as far as is counted; to walk all is MANY more.
+    assert read <= 3 * SCAN * cap + MANY // 4
