@@ -288,9 +288,8 @@ class _Telling:
 
     def _in_order(self, messages: Sequence[SeenMessage]) -> None:
         steps: list[tuple[int, bool, Any]] = [(m.revision, True, m) for m in messages]
-        for hint in self._hints(messages):
-            # A message that opens a conversation again has its revision, and comes in it.
-            steps.append((hint.revision or 0, hint.type is not Type.CREATED, hint))
+        # A message that opens a conversation again has its revision, and comes in it.
+        steps += [(h.revision or 0, h.type is not Type.CREATED, h) for h in self._hints(messages)]
         for revision, _, step in sorted(steps, key=lambda step: step[:2]):
             if isinstance(step, SeenMessage):
                 self._tell_message(step)
