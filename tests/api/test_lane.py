@@ -574,6 +574,18 @@ class TestReading:
 
         site.alike("GET", f"/api/conversations/{talk}/{query}", lane=False)
 
+    def test_a_message_that_is_not_to_be_seen_is_alike(self, site, ada, ben, cyd, talk):
+        removed, hidden = say(ben, talk, "removed"), say(ben, direct(ada, ben), "hidden")
+        operations.remove_message(viewer=ada, message_id=removed.message_id)
+        conversations.leave(viewer=ada, conversation_id=direct(ada, ben))
+        others = say(ben, direct(ben, cyd))
+        site.sign_in(ada)
+        for unseen in (removed, hidden, others):
+            answer = site.alike("GET", f"/api/messages/{unseen.message_id}/")
+            assert answer.status_code == 404
+        direct(ada, ben)  # it is open again, and what was said before is not to be seen
+        site.alike("GET", f"/api/messages/{hidden.message_id}/")
+
     def test_one_message_is_alike(self, site, ada, talk):
         site.sign_in(ada)
         for message_id in Message.objects.values_list("message_id", flat=True):

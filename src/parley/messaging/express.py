@@ -79,6 +79,29 @@ HISTORIES = {
 }
 
 
+SEEN = f"""
+SELECT {MESSAGE}, k.flags, p.watermark, {PERSON}
+  FROM messaging_message m
+  JOIN conversations_participant p
+    ON p.user_id = %s AND p.conversation_id = m.conversation_id AND p.left_at IS NULL
+  JOIN conversations_conversation c ON c.conversation_id = m.conversation_id
+  {MARK.format(viewer="p.user_id")}
+  JOIN accounts_user u ON u.user_id = m.sender_id
+ WHERE m.message_id = %s AND m.seq > GREATEST(p.visible_after, c.purged_seq) AND {NOT_REMOVED}
+"""  # noqa: S608 - the parts are ours
+
+
+async def get_message(*, viewer_id: UUID, message_id: UUID) -> Row:
+    """Return one message as lists have it, as ``queries.get_message`` does.
+
+    :raises MessageNotFound: there is none, or it is not the viewer's to see.
+    """
+    found = await database().rows(SEEN, [viewer_id, message_id], as_text=True)
+    if not found:
+        raise MessageNotFound
+    return found[0]
+
+
 async def list_history(
     *,
     viewer_id: UUID,

@@ -56,6 +56,7 @@ def _reading(by: ModuleType) -> dict[tuple[str, str], Route]:
         ("GET", "/api/sync/"): Route(by.prepare_sync, ONE),
         ("GET", USERS): Route(by.prepare_users, ONE),
         ("GET", USER): Route(by.prepare_user, b"GET, PATCH, HEAD, OPTIONS"),
+        ("GET", MESSAGE): Route(by.prepare_message, CHANGEABLE),
         ("PUT", f"{MESSAGE}star/"): Route(partial(by.prepare_star, starred=True), STAR),
         ("DELETE", f"{MESSAGE}star/"): Route(partial(by.prepare_star, starred=False), STAR),
         ("POST", f"{CONVERSATION}read/"): Route(by.prepare_read, b"POST, OPTIONS"),
@@ -65,7 +66,6 @@ def _reading(by: ModuleType) -> dict[tuple[str, str], Route]:
 ALIKE = {
     ("POST", MESSAGES): Route(sending.prepare, LIST, "send"),
     ("POST", f"{CONVERSATION}messages/"): Route(sending.prepare_in, LIST, "send"),
-    ("GET", MESSAGE): Route(asking.prepare_message, CHANGEABLE),
 }
 
 

@@ -123,6 +123,18 @@ async def prepare_conversation(request: Arrived, proved: Proved, conversation_id
     return answer
 
 
+async def prepare_message(request: Arrived, proved: Proved, message_id: UUID) -> Prepared:
+    """Return what answers ``GET /api/messages/{id}/``."""
+    if request.query or _sees_by_acquaintance():
+        return await asking.prepare_message(request, proved, message_id)
+
+    async def answer() -> Answer:
+        row = await express.get_message(viewer_id=proved.viewer.user_id, message_id=message_id)
+        return _message(proved, row)
+
+    return answer
+
+
 async def prepare_users(request: Arrived, proved: Proved) -> Prepared:
     """Return what answers ``GET /api/users/``."""
     if _sees_by_acquaintance():
@@ -200,13 +212,10 @@ async def prepare_star(
         return await asking.prepare_star(request, proved, message_id, starred=starred)
 
     async def answer() -> Answer:
-        viewer_id = proved.viewer.user_id
         row = await express.set_message_starred(
-            viewer_id=viewer_id, message_id=message_id, starred=starred
+            viewer_id=proved.viewer.user_id, message_id=message_id, starred=starred
         )
-        _, named = _people(proved, [row], compact=False)
-        [text] = texts.messages([row], named, viewer_id=str(viewer_id))
-        return Answer(200, escape(text.encode()))
+        return _message(proved, row)
 
     return answer
 
@@ -249,6 +258,12 @@ def _writer(proved: Proved) -> texts.Writer:
     viewer = proved.viewer
     sees_all = settings.PARLEY.contact_details == "everyone" or viewer.role == Role.ADMIN
     return partial(texts.person, viewer_id=str(viewer.user_id), sees_all=sees_all)
+
+
+def _message(proved: Proved, row: Row) -> Answer:
+    _, named = _people(proved, [row], compact=False)
+    [text] = texts.messages([row], named, viewer_id=str(proved.viewer.user_id))
+    return Answer(200, escape(text.encode()))
 
 
 def _page(
