@@ -56,6 +56,7 @@ def _play(row: Row, port: int, listening: int, pid: int, seconds: int, folder: P
         command, cwd=servers.ROOT, env=environment, capture_output=True, text=True, check=False
     )
     after = _cpu(pid)
+    servers.wait_until_idle(port)  # or the next to play has half of the machine
     found = re.search(r"BENCH (\d+) (\d+) (\d+) (\d+) (\d+)", done.stdout)
     if found is None:
         raise RuntimeError(f"{row.name}: {done.stdout}{done.stderr}")

@@ -121,9 +121,9 @@ class TestLife:
     ):
         greet = greetings.greet
 
-        async def slowly(*given):
+        async def slowly(*given, **known):
             await asyncio.sleep(1.5)  # longer than a client may be silent
-            return await greet(*given)
+            return await greet(*given, **known)
 
         async def scene():
             async with live(server, bearer(ada)) as socket:  # which answers pings

@@ -13,9 +13,10 @@ from parley.accounts import operations as accounts
 from parley.api.lane.application import Lane
 from parley.conversations import operations as conversations
 from parley.conversations.events import happened
-from parley.messaging import operations
+from parley.messaging import listings, operations
 from parley.messaging.models import Message
-from parley.realtime import hub, websocket
+from parley.messaging.operations.following import make_heavy
+from parley.realtime import greetings, hub, websocket
 from parley.realtime.service import Live
 from parley.realtime.tickets import still_valid
 from tests.realtime.conftest import heard, in_thread, live, put, quiet, serving
@@ -93,6 +94,30 @@ class TestHello:
         assert asyncio.run(scene()) == str(ada.user_id)
         with pytest.raises(websockets.InvalidStatus):
             asyncio.run(scene())
+
+    @pytest.mark.parametrize("is_heavy", [False, True])
+    def test_is_by_listings_for_those_who_have_them_and_asks_no_more_who_that_is(
+        self, transactional_db, bearer, ada, ben, monkeypatch, is_heavy
+    ):
+        say(ben, direct(ada, ben))
+        if is_heavy:
+            make_heavy(ada.user_id)
+        asked, in_threads = [], []
+        here = greetings.here
+        monkeypatch.setattr(listings, "is_heavy", asked.append)
+        monkeypatch.setattr(
+            greetings, "here", lambda *, viewer: (in_threads.append(viewer), here(viewer=viewer))[1]
+        )
+
+        async def scene(address):
+            async with live(address, bearer(ada)) as socket:
+                return socket.hello["unread"]["messages"]
+
+        with serving(Live(Lane(get_asgi_application()))) as address:
+            assert asyncio.run(scene(address)) == 1
+
+        assert asked == []
+        assert bool(in_threads) is (is_heavy or connection.vendor != "postgresql")
 
 
 class TestCrowd:

@@ -10,21 +10,21 @@ import psycopg
 from django.db import connection
 
 from parley.accounts.models import User
-from parley.messaging import express, express_sync, queries
-from parley.messaging.listings import is_heavy
+from parley.messaging import express, express_sync, listings, queries
 from parley.messaging.seen import UnreadTotal
 from parley.messaging.sync import here
 
 Ask = Callable[..., Awaitable[Any]]
 
 
-async def greet(ask: Ask, user: User) -> tuple[str, UnreadTotal]:
+async def greet(ask: Ask, user: User, *, is_heavy: bool | None = None) -> tuple[str, UnreadTotal]:
     """Return the cursor of someone who has everything, and how much is unread.
 
-    ``ask`` asks in a thread what is not asked from the event loop.
+    ``ask`` asks in a thread what is not asked from the event loop; ``is_heavy`` is whether they are
+    a heavy reader, if that is known.
     """
     cursor, total = None, None
-    if await _is_asked_here(user):
+    if await _is_asked_here(user, is_heavy=is_heavy):
         cursor, total = await asyncio.gather(
             _tried(express_sync.here(viewer_id=user.user_id)),
             _tried(express.count_unread(viewer_id=user.user_id)),
@@ -34,20 +34,23 @@ async def greet(ask: Ask, user: User) -> tuple[str, UnreadTotal]:
     return cursor, total or await ask(queries.count_unread, viewer=user)
 
 
-async def place(ask: Ask, user: User) -> str:
+async def place(ask: Ask, user: User, *, is_heavy: bool | None = None) -> str:
     """Return the cursor alone."""
     found: str | None = None
-    if await _is_asked_here(user):
+    if await _is_asked_here(user, is_heavy=is_heavy):
         found = await _tried(express_sync.here(viewer_id=user.user_id))
     if found is None:
         found = await ask(here, viewer=user)
     return found
 
 
-async def _is_asked_here(user: User) -> bool:
+async def _is_asked_here(user: User, *, is_heavy: bool | None) -> bool:
     """Whether there are statements for it, which are not for the conversations of heavy readers."""
-    is_theirs = connection.vendor == "postgresql"
-    return is_theirs and await _tried(is_heavy(viewer_id=user.user_id)) is False
+    if connection.vendor != "postgresql":
+        return False
+    if is_heavy is None:
+        is_heavy = await _tried(listings.is_heavy(viewer_id=user.user_id))
+    return is_heavy is False
 
 
 async def _tried(question: Awaitable[Any]) -> Any:

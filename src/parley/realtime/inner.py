@@ -44,6 +44,14 @@ async def proved_at_once(application: Application, scope: Mapping[str, Any]) -> 
     return found
 
 
+async def is_heavy(application: Application, proved: Proved) -> bool | None:
+    """Return whether someone reads from listings, where the express lane in front knows it since
+    they were proved; else None.
+    """
+    known = getattr(application, "is_heavy", None)
+    return None if known is None else await known(*proved)
+
+
 def carrying(body: bytes) -> Callable[[], Awaitable[dict[str, Any]]]:
     """Return what a request receives: its body, then nothing; its client never goes away."""
     is_read = False

@@ -178,7 +178,8 @@ class Stream:
             finally:
                 watching.cancel()
             return
-        cursor = await greetings.place(self._hub.ask, self._proved[0])
+        is_heavy = await inner.is_heavy(self._application, self._proved)
+        cursor = await greetings.place(self._hub.ask, self._proved[0], is_heavy=is_heavy)
         self.connection.begin(cursor)
         frame = event("cursor", timezone.now(), content={"cursor": cursor})
         await self._put(written(frame, cursor))

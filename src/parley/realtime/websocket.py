@@ -159,7 +159,8 @@ class Socket:
     async def _greet(self) -> None:
         # The connection hears of everything from before this cursor on: nothing falls between.
         async with self._hub.doorway:
-            cursor, total = await greetings.greet(self._hub.ask, self.user)
+            is_heavy = await inner.is_heavy(self._application, self._proved)
+            cursor, total = await greetings.greet(self._hub.ask, self.user, is_heavy=is_heavy)
         self.connection.begin(cursor)
         hello = {
             "type": "hello",

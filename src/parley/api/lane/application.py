@@ -16,7 +16,8 @@ from uuid import UUID
 import psycopg
 from django.db import DatabaseError, InterfaceError, connection
 
-from parley.accounts.credentials import Proof
+from parley.accounts.credentials import Credential, Proof
+from parley.accounts.models import User
 from parley.api.lane import asking, reading, sending
 from parley.api.lane.answers import Answer, refused, send_answer
 from parley.api.lane.credentials import Credentials, Proved, by_header
@@ -128,6 +129,15 @@ class Lane:
         except (NotMine, *LOST):
             return None
         return proved.viewer, proved.by
+
+    async def is_heavy(self, viewer: User, by: Credential) -> bool | None:
+        """Return whether who opened a live connection is a heavy reader; None: not seen here."""
+        if not self._is_open:
+            return None
+        try:
+            return (await self._credentials.of_connection(viewer, by)).is_heavy
+        except (NotMine, *LOST):
+            return None
 
     async def _answer(self, request: Arrived, route: Route, named: UUID | None, send: Send) -> None:
         """Answer a request.

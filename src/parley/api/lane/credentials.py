@@ -77,8 +77,7 @@ class Credentials:
         """
         inner = request.scope.get(INNER)
         if inner is not None:
-            viewer, by = inner
-            return self._fresh(by) or await self.learn(_by_connection(viewer, by))
+            return await self.of_connection(*inner)
         header = request.headers.get(b"authorization")
         if header is not None:
             return self._fresh(header) or await self.learn(by_header(header), header)
@@ -90,6 +89,13 @@ class Credentials:
         if request.scope["method"] not in SAFE and why_forged(asked) is not None:
             raise NotMine
         return proved
+
+    async def of_connection(self, viewer: User, by: Credential) -> Proved:
+        """Return who asks by a live connection, which was opened by a credential.
+
+        :raises NotMine: nobody, as far as can be seen here.
+        """
+        return self._fresh(by) or await self.learn(_by_connection(viewer, by))
 
     def _fresh(self, key: Key) -> Proved | None:
         found = self._known.get(key)
