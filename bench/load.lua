@@ -23,6 +23,7 @@ request = function()
   if kind == "message" then return ask("GET", "/api/messages/" .. line[4] .. "/", line) end
   if kind == "star" then return ask("PUT", "/api/messages/" .. line[4] .. "/star/", line) end
   if kind == "conversation" then return ask("GET", talk .. "/", line) end
+  if kind == "participants" then return ask("GET", talk .. "/participants/", line) end
   if kind == "users" then return ask("GET", "/api/users/?limit=25", line) end
   if kind == "sync" then return ask("GET", "/api/sync/?cursor=" .. line[3], line) end
   return ask("POST", talk .. "/read/", line, '{"seq":' .. math.random(50) .. "}")

@@ -144,6 +144,19 @@ class UserViewSet(viewsets.ReadOnlyModelViewSet):
     queryset = User.objects.order_by("username")
 
 
+class ParticipantViewSet(viewsets.ReadOnlyModelViewSet):
+    serializer_class = ParticipantSerializer
+    pagination_class = Pages
+
+    def get_queryset(self):
+        found = Participant.objects.filter(
+            conversation_id=self.kwargs["conversation_id"],
+            conversation__participants__user=self.request.user,
+            left_at=None,
+        )
+        return found.select_related("user").order_by("joined_at", "user_id")
+
+
 class ConversationViewSet(viewsets.ModelViewSet):
     serializer_class = ConversationSerializer
     pagination_class = Pages
@@ -188,6 +201,7 @@ LIST = {"get": "list", "post": "create"}
 urlpatterns = [
     path("api/conversations/", ConversationViewSet.as_view({"get": "list"})),
     path(TALK, ConversationViewSet.as_view({"get": "retrieve"})),
+    path(f"{TALK}participants/", ParticipantViewSet.as_view({"get": "list"})),
     path("api/messages/<uuid:message_id>/", MessageViewSet.as_view({"get": "retrieve"})),
     path("api/messages/<uuid:message_id>/star/", MessageViewSet.as_view({"put": "star"})),
     path("api/users/", UserViewSet.as_view({"get": "list"})),

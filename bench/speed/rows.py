@@ -41,7 +41,8 @@ ROWS = (
     Row("mark read up to", "read", least(sql=0.4, plain=10) + most(p50=3)),
     Row("a message", "message", least(plain=3), against=(PLAIN,)),
     Row("a conversation", "conversation", least(plain=3), against=(PLAIN,)),
-    Row("DRF: users, 25", "users", least(plain=3), against=(PLAIN,)),
+    Row("users, 25", "users", least(plain=3), against=(PLAIN,)),
+    Row("by DRF: participants, 10", "participants", least(plain=3), against=(PLAIN,)),
     Row("star a message", "star", least(plain=3), against=(PLAIN,)),
     # Before the sends: a server still tells of those when their clients have left.
     *(
