@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -20,28 +21,29 @@ from parley.realtime.frames import Frame, event
 Json = Mapping[str, Any]
 
 
-def events_of(news: Json, *, viewer: User, cursor: str) -> list[Frame]:
-    """Return the events that a client who held this cursor missed.
+def events_of(page: bytes, *, viewer: User, cursor: str) -> list[Frame]:
+    """Return the events that a client who held this cursor missed, as the page of its sync says.
 
     They are those of each conversation by revision, then what is the viewer's own.
     """
+    news: Json = json.loads(page)
     known = Cursor.read(cursor, viewer.user_id).known
     wheres = [UUID(shown["conversation_id"]) for shown in news["conversations"]]
     standing, now = listening.find_conversations(wheres), timezone.now()
     frames: list[Frame] = []
     for where, shown in zip(wheres, news["conversations"], strict=True):
-        telling = _Telling(where, known[where].revision if where in known else 0, now)
-        telling.members_rev = standing[where].members_rev if where in standing else 0
-        frames += telling.all(shown)
+        previous = known[where].revision if where in known else 0
+        members_rev = standing[where].members_rev if where in standing else 0
+        frames += _Telling(where, previous, members_rev, now).all(shown)
     return [*frames, *_marked(news, viewer, now), *_gone(news, viewer, now)]
 
 
 class _Telling:
     """One conversation's events; each names the revision before it."""
 
-    def __init__(self, where: UUID, previous: int, now: datetime) -> None:
-        self._where, self._previous, self._now = where, previous, now
-        self.members_rev = 0
+    def __init__(self, where: UUID, previous: int, members_rev: int, now: datetime) -> None:
+        self._where, self._previous = where, previous
+        self._members_rev, self._now = members_rev, now
 
     def all(self, shown: Json) -> Iterator[Frame]:
         messages, is_new = shown["messages"], bool(shown.get("reset"))
@@ -59,7 +61,7 @@ class _Telling:
     def _event(self, type_: str, revision: int, content: Json) -> Frame:
         beside = {
             "prev_revision": min(self._previous, revision),
-            "members_rev": self.members_rev,
+            "members_rev": self._members_rev,
         }
         self._previous = revision
         return event(

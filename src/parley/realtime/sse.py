@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
@@ -248,7 +247,7 @@ class Stream:
                 return
             page = missed.read(answer)
             replayed = partial(events_of, viewer=self._proved[0], cursor=cursor)
-            for frame in await self._hub.ask(replayed, json.loads(answer)):
+            for frame in await self._hub.ask(replayed, answer):
                 # Whoever is cut off in the middle of a page comes back for all of it.
                 yield written(frame, None if frame.revision is None else cursor)
             self.connection.note(page)
